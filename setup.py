@@ -1,0 +1,44 @@
+"""The list of compiled modules; all else about the package is in pyproject.toml.
+
+They are not optional: a farm without them would be installed silently slow, so a failing
+compiler fails the install.  ``DS_FARM_TRACE=1`` builds for line tracing and coverage.
+"""
+
+import os
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+TRACE = os.environ.get("DS_FARM_TRACE") == "1"
+
+# Pure-Python mode (.py with a .pxd): bytes in, numbers out.  Plain Cython (.pyx): the system.
+MODULES = [
+    "shm/_native.pyx",
+]
+
+DIRECTIVES = {
+    "language_level": 3,
+    "annotation_typing": False,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+    "embedsignature": True,
+    "freethreading_compatible": False,
+    "linetrace": TRACE,
+}
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                path.rsplit(".", 1)[0].replace("/", "."),
+                [path],
+                extra_compile_args=["-O2" if not TRACE else "-O0", "-std=gnu11"],
+                define_macros=[("CYTHON_TRACE", "1")] if TRACE else [],
+            )
+            for path in MODULES
+        ],
+        compiler_directives=DIRECTIVES,
+    )
+)

@@ -1,0 +1,106 @@
+"""THE declaration of the shared segment: every struct, field, size; who writes each, and how.
+
+    +--------+-------------+------------+---------+---------------+----------------------------+
+    | Header | Process x P | Worker x W | Set x S | Destination   | SetCounters x (W x S)      |
+    |        |             |            |         | x D           | DestinationCounters x (W x D)|
+    +--------+-------------+------------+---------+---------------+----------------------------+
+
+P processes, W SIP workers, S sets, D destinations: capacities in the header.  A struct that one
+process writes for every message fills cache lines of its own (64 bytes), so that no two workers
+write into one line.  Any change of size or order is a new LAYOUT_VERSION (shm/layout.py).
+
+All words are 64 bit and naturally aligned; each is read and written by one atomic operation.
+`layout.py` gets offsets and sizes from `_native.FIELDS`, which is made from these structs.
+"""
+
+from libc.stdint cimport uint8_t, uint64_t
+
+
+cdef struct Header:
+    # -- fixed at creation, by the supervisor before the first fork
+    uint64_t magic
+    uint64_t layout_version
+    uint64_t total_size
+    uint64_t max_processes
+    uint64_t max_workers
+    uint64_t max_sets
+    uint64_t max_destinations
+    uint64_t supervisor_pid
+    uint64_t supervisor_start          # its start time in clock ticks since boot: a recycled pid differs
+    uint64_t created_ns                # CLOCK_REALTIME
+    uint64_t secret[2]                 # key of branches and tags of this farm
+    uint64_t spare0[4]
+    # -- the table: loader, under LockId.PUBLISH
+    uint64_t generation                # number of the current table, 0 before the first one
+    uint64_t sets_used                 # high-water mark of set slots
+    uint64_t destinations_used         # high-water mark of destination slots
+    uint64_t reloads_ok
+    uint64_t reloads_failed
+    uint64_t rows_skipped              # of the current table
+    uint64_t last_reload_ns            # CLOCK_REALTIME of the last successful one
+    uint64_t reload_requests           # anybody, fetch-and-add: the loader compares with what it has served
+    uint64_t database_up               # 1 while the loader reached it at its last try
+    uint64_t spare1[7]
+    # -- locks: pid of the holder beside each semaphore, compare-and-swap (shm/locks.py)
+    uint64_t lock_holder[8]
+    uint64_t lock_recoveries[8]        # how often a dead holder's lock was taken over
+
+
+cdef struct Process:                   # written by the process itself, read by all
+    uint64_t pid                       # 0: slot is free
+    uint64_t role                      # shm.layout.Role
+    uint64_t rank                      # of a SIP worker, else 0
+    uint64_t status                    # shm.layout.Status
+    uint64_t heartbeat_ns              # CLOCK_MONOTONIC, each turn of its loop
+    uint64_t started_ns                # CLOCK_REALTIME
+    uint64_t starts                    # how often a process has started in this slot
+    uint64_t generation                # table it works with; older ones may be removed
+
+
+cdef struct Worker:                    # counters of one SIP worker, written by it alone
+    uint64_t requests                  # received and well formed
+    uint64_t responses
+    uint64_t received_bytes
+    uint64_t forwarded_requests
+    uint64_t forwarded_responses
+    uint64_t sent_bytes
+    uint64_t send_errors
+    uint64_t route_errors              # exceptions in routing functions
+    uint64_t batches
+    uint64_t busy_ns                   # time spent with messages, not waiting for them
+    uint64_t absorbed                  # ACKs of our own negative replies
+    uint64_t oversized                 # datagrams longer than the receive buffer
+    uint64_t replies[8]                # own replies by class: [4] counts 4xx
+    uint64_t malformed[24]             # by ds_farm.sip.names.Fault
+    uint64_t dropped[12]               # by ds_farm.sip.names.Drop
+    uint64_t spare[8]
+
+
+cdef struct Set:
+    uint64_t identity                  # hash of partition and id; loader, under LockId.PUBLISH
+    uint64_t state_version             # fetch-and-add by whoever changed a state in this set
+    uint64_t spare0[6]
+    uint64_t cursor                    # round robin: fetch-and-add by SIP workers; a line of its own
+    uint64_t spare1[7]
+
+
+cdef struct Destination:
+    uint64_t word                      # state 8 bit | failures 24 bit | change number 32 bit; compare-and-swap
+    uint64_t changed_ns                # CLOCK_REALTIME of the last change; by whoever won the swap
+    uint64_t set_slot                  # loader, under LockId.PUBLISH
+    uint64_t in_use                    # 1 while a table names it
+    uint64_t spare[4]
+
+
+cdef struct SetCounters:               # [rank][set], written by that worker alone
+    uint64_t selections
+    uint64_t failures                  # selections that found no destination
+    uint64_t spare[6]
+
+
+cdef struct DestinationCounters:       # [rank][destination], written by that worker alone
+    uint64_t selected                  # picked by an algorithm
+    uint64_t requests                  # forwarded to it
+    uint64_t responses[7]              # by class; [0] is unused
+    uint64_t failures                  # datagrams that the kernel would not send
+    uint64_t spare[6]

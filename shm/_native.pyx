@@ -1,0 +1,177 @@
+"""Atomic words in a mapped segment, and the field table of its layout.
+
+Every offset that comes from Python is checked against the mapping and must be a multiple of
+eight.  This module knows no field by meaning; `shm/layout.py` does.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint64_t
+
+from shm._layout cimport (
+    Destination,
+    DestinationCounters,
+    Header,
+    Process,
+    Set,
+    SetCounters,
+    Worker,
+)
+
+
+cdef class Memory:
+    """A buffer (mmap) as 64-bit words with atomic access.
+
+    ``writable=False`` maps a read-only buffer; stores then raise ``TypeError``.
+    """
+
+    def __cinit__(self, owner, bint writable=True):
+        PyObject_GetBuffer(owner, &self._view, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
+        self._has_view = True
+        self._owner = owner
+        self.base = <unsigned char *>self._view.buf
+        self.size = self._view.len
+        if <size_t>self.base % 64:
+            raise ValueError("the mapping is not aligned to a cache line")
+
+    def release(self):
+        """Give the buffer back, so that the mapping can be closed; no access after that."""
+        if self._has_view:
+            self._has_view = False
+            self.size = 0
+            PyBuffer_Release(&self._view)
+
+    def __dealloc__(self):
+        if self._has_view:
+            PyBuffer_Release(&self._view)
+
+    cdef uint64_t *at(self, Py_ssize_t offset) except NULL:
+        if offset < 0 or offset + 8 > self.size or offset % 8:
+            raise IndexError(f"no word at offset {offset} of a segment of {self.size} bytes")
+        return <uint64_t *>(self.base + offset)
+
+    cdef uint64_t *_writable_at(self, Py_ssize_t offset) except NULL:
+        if self._view.readonly:
+            raise TypeError("the segment is mapped read-only")
+        return self.at(offset)
+
+    def load(self, Py_ssize_t offset):
+        """The word at ``offset``, with acquire order."""
+        return ds_load(self.at(offset))
+
+    def store(self, Py_ssize_t offset, uint64_t value):
+        """Write the word at ``offset``, with release order."""
+        ds_store(self._writable_at(offset), value)
+
+    def add(self, Py_ssize_t offset, uint64_t amount):
+        """Fetch-and-add; returns the value before.  Wraps at 2**64."""
+        return ds_add(self._writable_at(offset), amount)
+
+    def swap(self, Py_ssize_t offset, uint64_t expected, uint64_t value):
+        """Compare-and-swap; True if the word was ``expected`` and is now ``value``."""
+        return ds_cas(self._writable_at(offset), expected, value)
+
+
+# One line a field keeps the table readable beside _layout.pxd; `_check` proves that it is whole.
+cdef Header _h
+cdef Process _p
+cdef Worker _w
+cdef Set _s
+cdef Destination _d
+cdef SetCounters _sc
+cdef DestinationCounters _dc
+
+
+cdef object _offset(void *base, void *field, size_t size):
+    return (<char *>field - <char *>base, size // 8)
+
+
+FIELDS = {
+    "Header": {
+        "magic": _offset(&_h, &_h.magic, sizeof(_h.magic)),
+        "layout_version": _offset(&_h, &_h.layout_version, sizeof(_h.layout_version)),
+        "total_size": _offset(&_h, &_h.total_size, sizeof(_h.total_size)),
+        "max_processes": _offset(&_h, &_h.max_processes, sizeof(_h.max_processes)),
+        "max_workers": _offset(&_h, &_h.max_workers, sizeof(_h.max_workers)),
+        "max_sets": _offset(&_h, &_h.max_sets, sizeof(_h.max_sets)),
+        "max_destinations": _offset(&_h, &_h.max_destinations, sizeof(_h.max_destinations)),
+        "supervisor_pid": _offset(&_h, &_h.supervisor_pid, sizeof(_h.supervisor_pid)),
+        "supervisor_start": _offset(&_h, &_h.supervisor_start, sizeof(_h.supervisor_start)),
+        "created_ns": _offset(&_h, &_h.created_ns, sizeof(_h.created_ns)),
+        "secret": _offset(&_h, &_h.secret, sizeof(_h.secret)),
+        "generation": _offset(&_h, &_h.generation, sizeof(_h.generation)),
+        "sets_used": _offset(&_h, &_h.sets_used, sizeof(_h.sets_used)),
+        "destinations_used": _offset(&_h, &_h.destinations_used, sizeof(_h.destinations_used)),
+        "reloads_ok": _offset(&_h, &_h.reloads_ok, sizeof(_h.reloads_ok)),
+        "reloads_failed": _offset(&_h, &_h.reloads_failed, sizeof(_h.reloads_failed)),
+        "rows_skipped": _offset(&_h, &_h.rows_skipped, sizeof(_h.rows_skipped)),
+        "last_reload_ns": _offset(&_h, &_h.last_reload_ns, sizeof(_h.last_reload_ns)),
+        "reload_requests": _offset(&_h, &_h.reload_requests, sizeof(_h.reload_requests)),
+        "database_up": _offset(&_h, &_h.database_up, sizeof(_h.database_up)),
+        "lock_holder": _offset(&_h, &_h.lock_holder, sizeof(_h.lock_holder)),
+        "lock_recoveries": _offset(&_h, &_h.lock_recoveries, sizeof(_h.lock_recoveries)),
+    },
+    "Process": {
+        "pid": _offset(&_p, &_p.pid, sizeof(_p.pid)),
+        "role": _offset(&_p, &_p.role, sizeof(_p.role)),
+        "rank": _offset(&_p, &_p.rank, sizeof(_p.rank)),
+        "status": _offset(&_p, &_p.status, sizeof(_p.status)),
+        "heartbeat_ns": _offset(&_p, &_p.heartbeat_ns, sizeof(_p.heartbeat_ns)),
+        "started_ns": _offset(&_p, &_p.started_ns, sizeof(_p.started_ns)),
+        "starts": _offset(&_p, &_p.starts, sizeof(_p.starts)),
+        "generation": _offset(&_p, &_p.generation, sizeof(_p.generation)),
+    },
+    "Worker": {
+        "requests": _offset(&_w, &_w.requests, sizeof(_w.requests)),
+        "responses": _offset(&_w, &_w.responses, sizeof(_w.responses)),
+        "received_bytes": _offset(&_w, &_w.received_bytes, sizeof(_w.received_bytes)),
+        "forwarded_requests": _offset(
+            &_w, &_w.forwarded_requests, sizeof(_w.forwarded_requests)
+        ),
+        "forwarded_responses": _offset(
+            &_w, &_w.forwarded_responses, sizeof(_w.forwarded_responses)
+        ),
+        "sent_bytes": _offset(&_w, &_w.sent_bytes, sizeof(_w.sent_bytes)),
+        "send_errors": _offset(&_w, &_w.send_errors, sizeof(_w.send_errors)),
+        "route_errors": _offset(&_w, &_w.route_errors, sizeof(_w.route_errors)),
+        "batches": _offset(&_w, &_w.batches, sizeof(_w.batches)),
+        "busy_ns": _offset(&_w, &_w.busy_ns, sizeof(_w.busy_ns)),
+        "absorbed": _offset(&_w, &_w.absorbed, sizeof(_w.absorbed)),
+        "oversized": _offset(&_w, &_w.oversized, sizeof(_w.oversized)),
+        "replies": _offset(&_w, &_w.replies, sizeof(_w.replies)),
+        "malformed": _offset(&_w, &_w.malformed, sizeof(_w.malformed)),
+        "dropped": _offset(&_w, &_w.dropped, sizeof(_w.dropped)),
+    },
+    "Set": {
+        "identity": _offset(&_s, &_s.identity, sizeof(_s.identity)),
+        "state_version": _offset(&_s, &_s.state_version, sizeof(_s.state_version)),
+        "cursor": _offset(&_s, &_s.cursor, sizeof(_s.cursor)),
+    },
+    "Destination": {
+        "word": _offset(&_d, &_d.word, sizeof(_d.word)),
+        "changed_ns": _offset(&_d, &_d.changed_ns, sizeof(_d.changed_ns)),
+        "set_slot": _offset(&_d, &_d.set_slot, sizeof(_d.set_slot)),
+        "in_use": _offset(&_d, &_d.in_use, sizeof(_d.in_use)),
+    },
+    "SetCounters": {
+        "selections": _offset(&_sc, &_sc.selections, sizeof(_sc.selections)),
+        "failures": _offset(&_sc, &_sc.failures, sizeof(_sc.failures)),
+    },
+    "DestinationCounters": {
+        "selected": _offset(&_dc, &_dc.selected, sizeof(_dc.selected)),
+        "requests": _offset(&_dc, &_dc.requests, sizeof(_dc.requests)),
+        "responses": _offset(&_dc, &_dc.responses, sizeof(_dc.responses)),
+        "failures": _offset(&_dc, &_dc.failures, sizeof(_dc.failures)),
+    },
+}
+"""struct -> field -> (offset in bytes, number of 64-bit words)."""
+
+SIZES = {
+    "Header": sizeof(Header),
+    "Process": sizeof(Process),
+    "Worker": sizeof(Worker),
+    "Set": sizeof(Set),
+    "Destination": sizeof(Destination),
+    "SetCounters": sizeof(SetCounters),
+    "DestinationCounters": sizeof(DestinationCounters),
+}
+"""struct -> size in bytes."""

@@ -1,0 +1,221 @@
+"""Where everything is in the segment, and typed views of it.
+
+The declaration is `_layout.pxd`; `_native.FIELDS` brings offsets and sizes of its structs here.
+This file turns them into an address map for given capacities and into views whose attributes
+read and write single words.  No I/O, and no field's meaning beyond its name.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import ClassVar
+
+from shm._native import FIELDS, SIZES, Memory
+
+MAGIC = int.from_bytes(b"ds_farm\0", "little")
+LAYOUT_VERSION = 1
+CACHE_LINE = 64
+
+
+class Role(enum.IntEnum):
+    """What a process is, as its slot says."""
+
+    NONE = 0
+    WORKER = 1
+    TIMER = 2
+    LOADER = 3
+    EXPORTER = 4
+    CONTROL = 5
+
+
+class Status(enum.IntEnum):
+    """Where a process is in its life."""
+
+    EMPTY = 0
+    BOOTING = 1
+    READY = 2
+    STOPPING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Address map for one choice of capacities; all offsets in bytes from the segment's start."""
+
+    max_processes: int
+    max_workers: int
+    max_sets: int
+    max_destinations: int
+
+    @property
+    def process(self) -> int:
+        return SIZES["Header"]
+
+    @property
+    def worker(self) -> int:
+        return self.process + self.max_processes * SIZES["Process"]
+
+    @property
+    def set(self) -> int:
+        return self.worker + self.max_workers * SIZES["Worker"]
+
+    @property
+    def destination(self) -> int:
+        return self.set + self.max_sets * SIZES["Set"]
+
+    @property
+    def set_counters(self) -> int:
+        return self.destination + self.max_destinations * SIZES["Destination"]
+
+    @property
+    def destination_counters(self) -> int:
+        return self.set_counters + self.max_workers * self.max_sets * SIZES["SetCounters"]
+
+    @property
+    def total_size(self) -> int:
+        return self.destination_counters + (
+            self.max_workers * self.max_destinations * SIZES["DestinationCounters"]
+        )
+
+
+class _Word:
+    """Attribute of a view: one word of its struct."""
+
+    def __set_name__(self, owner: type[View], name: str) -> None:
+        self.offset, words = FIELDS[owner.STRUCT][name]
+        if words != 1:
+            raise TypeError(f"{owner.STRUCT}.{name} is an array of {words} words")
+
+    def __get__(self, view: View, owner: type[View] | None = None) -> int:
+        return view.memory.load(view.base + self.offset)
+
+    def __set__(self, view: View, value: int) -> None:
+        view.memory.store(view.base + self.offset, value)
+
+
+class View:
+    """A struct at an address.  Reading an attribute loads its word, assigning stores it."""
+
+    __slots__ = ("base", "memory")
+    STRUCT: ClassVar[str]
+
+    def __init__(self, memory: Memory, base: int) -> None:
+        self.memory = memory
+        self.base = base
+
+    def words(self, name: str) -> list[int]:
+        """All words of an array field."""
+        offset, count = FIELDS[self.STRUCT][name]
+        return [self.memory.load(self.base + offset + 8 * i) for i in range(count)]
+
+    def offset(self, name: str, index: int = 0) -> int:
+        """Address of a field (or of one word of an array) in the segment, for atomic work."""
+        start, count = FIELDS[self.STRUCT][name]
+        if not 0 <= index < count:
+            raise IndexError(f"{self.STRUCT}.{name} has {count} words, asked for {index}")
+        return self.base + start + 8 * index
+
+    def add(self, name: str, amount: int = 1) -> int:
+        """Atomic fetch-and-add on a field; returns the value before."""
+        return self.memory.add(self.offset(name), amount)
+
+
+class HeaderView(View):
+    """The header; see `_layout.pxd` for each field and its writer."""
+
+    __slots__ = ()
+    STRUCT = "Header"
+    magic = _Word()
+    layout_version = _Word()
+    total_size = _Word()
+    max_processes = _Word()
+    max_workers = _Word()
+    max_sets = _Word()
+    max_destinations = _Word()
+    supervisor_pid = _Word()
+    supervisor_start = _Word()
+    created_ns = _Word()
+    generation = _Word()
+    sets_used = _Word()
+    destinations_used = _Word()
+    reloads_ok = _Word()
+    reloads_failed = _Word()
+    rows_skipped = _Word()
+    last_reload_ns = _Word()
+    reload_requests = _Word()
+    database_up = _Word()
+
+
+class ProcessView(View):
+    """One process slot."""
+
+    __slots__ = ()
+    STRUCT = "Process"
+    pid = _Word()
+    role = _Word()
+    rank = _Word()
+    status = _Word()
+    heartbeat_ns = _Word()
+    started_ns = _Word()
+    starts = _Word()
+    generation = _Word()
+
+
+class WorkerView(View):
+    """Counters of one SIP worker; arrays by `words("malformed")`, `words("dropped")`,
+    `words("replies")`."""
+
+    __slots__ = ()
+    STRUCT = "Worker"
+    requests = _Word()
+    responses = _Word()
+    received_bytes = _Word()
+    forwarded_requests = _Word()
+    forwarded_responses = _Word()
+    sent_bytes = _Word()
+    send_errors = _Word()
+    route_errors = _Word()
+    batches = _Word()
+    busy_ns = _Word()
+    absorbed = _Word()
+    oversized = _Word()
+
+
+class SetView(View):
+    """Hot state of one set."""
+
+    __slots__ = ()
+    STRUCT = "Set"
+    identity = _Word()
+    state_version = _Word()
+    cursor = _Word()
+
+
+class DestinationView(View):
+    """Hot state of one destination; `word` is decoded by ds_farm.dispatch.registry."""
+
+    __slots__ = ()
+    STRUCT = "Destination"
+    word = _Word()
+    changed_ns = _Word()
+    set_slot = _Word()
+    in_use = _Word()
+
+
+class SetCountersView(View):
+    """One worker's counters of one set."""
+
+    __slots__ = ()
+    STRUCT = "SetCounters"
+    selections = _Word()
+    failures = _Word()
+
+
+class DestinationCountersView(View):
+    """One worker's counters of one destination; responses by class: `words("responses")`."""
+
+    __slots__ = ()
+    STRUCT = "DestinationCounters"
+    selected = _Word()
+    requests = _Word()
+    failures = _Word()
