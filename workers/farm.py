@@ -1,0 +1,119 @@
+"""What a farm consists of beside its processes: segment, SIP sockets, TCP sockets, places.
+
+Made before the first fork, removed when the last child is gone; children inherit all of it.  Only
+the supervisor makes one.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ds_farm.errors import ConfigError
+from shm.segment import Segment, object_name, remove_leftovers
+from workers.children import Child
+from workers.process import ProcessContext
+from workers.process_table import Count, ProcessKind
+from workers.sockets import (
+    Listener,
+    bound_address,
+    close_listeners,
+    open_listeners,
+    open_stream,
+)
+
+if TYPE_CHECKING:
+    from ds_farm.config import Config
+
+SERVICES = (("metrics.listen", "metrics", "/metrics"), ("mi.http", "MI", "/mi"))
+"""Configuration key, name and path of each HTTP service, for the ready line."""
+
+
+class Farm:
+    """Everything that the supervisor creates.  Raises ConfigError or SegmentError, and then
+    leaves nothing behind."""
+
+    def __init__(self, config: Config, table: Sequence[ProcessKind]) -> None:
+        self.config = config
+        self.table = table
+        self.listeners: list[Listener] = []
+        self.streams: dict[str, socket.socket] = {}
+        settings = config.farm
+        self.segment = Segment.create(
+            settings.name,
+            max_workers=settings.max_children,
+            max_sets=settings.max_sets,
+            max_destinations=settings.max_destinations,
+        )
+        try:
+            self._give_segment_to_user()
+            self.listeners = open_listeners(
+                settings.socket, settings.children, settings.receive_buffer_bytes
+            )
+            self._open_streams()
+        except BaseException:
+            self.remove()
+            raise
+
+    def remove(self) -> None:
+        """Close the sockets, remove segment, tables and semaphores."""
+        close_listeners(self.listeners)
+        for stream in self.streams.values():
+            stream.close()
+        self.segment.unlink()
+        remove_leftovers(self.segment.farm)
+        self.segment.close()
+
+    def places(self) -> Iterator[Child]:
+        """A place for each process that the table and the configuration ask for."""
+        for kind in self.table:
+            if kind.count is Count.PER_RANK:
+                for rank in range(self.config.farm.children):
+                    yield self.worker_place(kind, rank)
+            elif kind.count is Count.ONE or kind.listens_at in self.streams:
+                slot = self.config.farm.max_children + self.table.index(kind)
+                stream = self.streams.get(kind.listens_at)
+                yield Child(ProcessContext(self.config, self.segment, kind, slot, listening=stream))
+
+    def worker_place(self, kind: ProcessKind, rank: int) -> Child:
+        """A place for one more SIP worker; its process slot has the number of its rank."""
+        return Child(
+            ProcessContext(self.config, self.segment, kind, rank, rank, sockets=self.listeners)
+        )
+
+    def open_rank(self, rank: int) -> None:
+        """Have sockets for a worker of this rank.  Raises ListenError."""
+        for listener in self.listeners:
+            listener.open(rank, self.config.farm.receive_buffer_bytes)
+
+    def spread(self, ranks: Sequence[int]) -> None:
+        """Give new datagrams to these ranks only."""
+        for listener in self.listeners:
+            listener.spread(ranks)
+
+    def where(self) -> str:
+        """``udp:..., metrics http://..., MI http://...`` with the ports that were really bound."""
+        places = [f"udp:{listener.address}" for listener in self.listeners]
+        for key, name, path in SERVICES:
+            if key in self.streams:
+                places.append(f"{name} http://{bound_address(self.streams[key])}{path}")
+        return ", ".join(places)
+
+    def _give_segment_to_user(self) -> None:
+        user = self.config.farm.user
+        if user:
+            try:
+                account = pwd.getpwnam(user)
+            except KeyError:
+                raise ConfigError(f"farm.user: there is no user {user!r}") from None
+            os.chown("/dev/shm" + object_name(self.segment.farm), account.pw_uid, account.pw_gid)
+
+    def _open_streams(self) -> None:
+        for kind in self.table:
+            section, _, key = kind.listens_at.partition(".")
+            where = getattr(getattr(self.config, section), key) if section else None
+            if where:
+                self.streams[kind.listens_at] = open_stream(where)

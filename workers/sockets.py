@@ -1,0 +1,221 @@
+"""The sockets of a farm: bound by the supervisor, used by its children, kept while it lives.
+
+A SIP address is a group of SO_REUSEPORT sockets, one a worker rank.  The kernel numbers them in
+the order of their binding, so a socket is never closed while the farm runs: rank and number stay
+the same.  Who dies leaves its queue to its successor.
+
+Plain SO_REUSEPORT chooses by a hash of both addresses: a single trunk would load a single worker.
+`attach_spread` puts a classic BPF program on the group that draws a rank at random for each
+datagram; it needs no privilege (socket(7), SO_ATTACH_REUSEPORT_CBPF).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import logging
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ds_farm.config.opensips import Endpoint, SocketSpec
+from ds_farm.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+SO_ATTACH_REUSEPORT_CBPF = 51
+SO_RCVBUFFORCE = 33
+LISTEN_BACKLOG = 128
+LINGER_S = 1.0
+
+# linux/filter.h and linux/bpf_common.h: class, size or operation, mode or source.
+_LOAD_WORD_ABSOLUTE = 0x00 | 0x00 | 0x20
+_MODULO_CONSTANT = 0x04 | 0x90 | 0x00
+_JUMP_EQUAL_CONSTANT = 0x05 | 0x10 | 0x00
+_RETURN_CONSTANT = 0x06 | 0x00
+_RETURN_ACCUMULATOR = 0x06 | 0x10
+_RANDOM = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM
+
+
+class ListenError(ConfigError):
+    """An address that cannot be bound; the text names it and the reason."""
+
+
+@dataclass(slots=True)
+class Listener:
+    """One configured SIP address: its group of sockets, index = worker rank."""
+
+    spec: SocketSpec
+    sockets: list[socket.socket] = field(default_factory=list)
+
+    @property
+    def address(self) -> Endpoint:
+        """Bound literal address and port (the real one if the configured port is 0)."""
+        return bound_address(self.sockets[0])
+
+    def open(self, rank: int, receive_buffer_bytes: int) -> None:
+        """Have a socket for ``rank`` (and all below): bind the ones that are missing.
+
+        Raises ListenError.  Buffers that the kernel makes smaller are logged.
+        """
+        if not self.sockets:
+            _refuse_shared(Endpoint(self.spec.host, self.spec.port))
+        while len(self.sockets) <= rank:
+            # All of a group bind the same literal address, also if the name has several.
+            where = self.address if self.sockets else Endpoint(self.spec.host, self.spec.port)
+            self.sockets.append(_bind_datagram(where, receive_buffer_bytes))
+
+    def spread(self, live_ranks: Sequence[int]) -> None:
+        """Send new datagrams to these ranks only, evenly."""
+        attach_spread(self.sockets, live_ranks)
+
+    def keep_only(self, rank: int | None) -> None:
+        """In a child: close all sockets but that of its rank (None: all).
+
+        The group does not change, the supervisor has them open.
+        """
+        for index, each in enumerate(self.sockets):
+            if index != rank:
+                each.close()
+
+
+def open_listeners(
+    specs: Sequence[SocketSpec], ranks: int, receive_buffer_bytes: int
+) -> list[Listener]:
+    """Bind every address for ``ranks`` workers and spread evenly.  Raises ListenError."""
+    listeners = [Listener(spec) for spec in specs]
+    try:
+        for listener in listeners:
+            listener.open(ranks - 1, receive_buffer_bytes)
+            listener.spread(range(ranks))
+    except ListenError:
+        close_listeners(listeners)
+        raise
+    return listeners
+
+
+def close_listeners(listeners: Sequence[Listener]) -> None:
+    """Give all sockets back; the end of the farm."""
+    for listener in listeners:
+        for each in listener.sockets:
+            each.close()
+
+
+def open_stream(where: Endpoint) -> socket.socket:
+    """A listening TCP socket for one of the HTTP services.  Raises ListenError."""
+    family, address = _resolve(where, socket.SOCK_STREAM)
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(address)
+        made.listen(LISTEN_BACKLOG)
+    except OSError as error:
+        made.close()
+        raise ListenError(f"cannot listen on tcp:{where}: {error.strerror}") from error
+    return made
+
+
+def bound_address(made: socket.socket) -> Endpoint:
+    """Where a socket is bound."""
+    host, port = made.getsockname()[:2]
+    return Endpoint(host, port)
+
+
+def attach_spread(group: Sequence[socket.socket], live_ranks: Sequence[int]) -> None:
+    """Put the spread program on a reuseport group; it replaces the one before at once.
+
+    ``live_ranks`` are indexes into ``group``, at least one.  A socket that is not among them
+    keeps what is in its queue and gets nothing new.
+    """
+    if not live_ranks or min(live_ranks) < 0 or max(live_ranks) >= len(group):
+        raise ValueError(f"ranks {list(live_ranks)} for a group of {len(group)} sockets")
+    program = spread_program(live_ranks)
+    filters = ctypes.create_string_buffer(program, len(program))
+    # struct sock_fprog: number of instructions, pointer to them (padded to its alignment).
+    described = struct.pack("HP", len(program) // 8, ctypes.addressof(filters))
+    group[0].setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, described)
+
+
+def spread_program(live_ranks: Sequence[int]) -> bytes:
+    """The program: three instructions for ranks 0..n-1, else a chain of comparisons."""
+    instructions = [
+        (_LOAD_WORD_ABSOLUTE, 0, 0, _RANDOM),
+        (_MODULO_CONSTANT, 0, 0, len(live_ranks)),
+    ]
+    if list(live_ranks) == list(range(len(live_ranks))):
+        instructions.append((_RETURN_ACCUMULATOR, 0, 0, 0))
+    else:
+        for drawn, rank in enumerate(live_ranks[:-1]):
+            instructions.append((_JUMP_EQUAL_CONSTANT, 0, 1, drawn))
+            instructions.append((_RETURN_CONSTANT, 0, 0, rank))
+        instructions.append((_RETURN_CONSTANT, 0, 0, live_ranks[-1]))
+    return b"".join(struct.pack("HBBI", *each) for each in instructions)
+
+
+def _bind_datagram(where: Endpoint, receive_buffer_bytes: int) -> socket.socket:
+    family, address = _resolve(where, socket.SOCK_DGRAM)
+    made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        _enlarge_buffer(made, receive_buffer_bytes, where)
+        made.bind(address)
+    except OSError as error:
+        made.close()
+        raise ListenError(f"cannot listen on udp:{where}: {error.strerror}") from error
+    return made
+
+
+def _refuse_shared(where: Endpoint) -> None:
+    """SO_REUSEPORT would let us join the group of another farm of this user without a word.
+
+    A bind without it fails while anybody has the address.  Children of a killed supervisor go at
+    once but not in no time: they get `LINGER_S`.
+    """
+    family, address = _resolve(where, socket.SOCK_DGRAM)
+    deadline = time.monotonic() + LINGER_S
+    while True:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                probe.bind(address)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
+                    raise ListenError(f"cannot listen on udp:{where}: {error.strerror}") from error
+            else:
+                return
+        time.sleep(0.02)
+
+
+def _enlarge_buffer(made: socket.socket, wanted: int, where: Endpoint) -> None:
+    with contextlib.suppress(PermissionError):
+        made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, wanted)
+    given = made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2  # socket(7): doubled
+    if given < wanted:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
+        given = made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+    if given < wanted:
+        logger.warning(
+            "udp:%s has a receive buffer of %d bytes instead of %d: raise sysctl net.core.rmem_max",
+            where,
+            given,
+            wanted,
+        )
+
+
+def _resolve(
+    where: Endpoint, kind: socket.SocketKind
+) -> tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]:
+    try:
+        found = socket.getaddrinfo(where.host, where.port, type=kind, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise ListenError(f"cannot listen on {where}: {error.strerror}") from error
+    family, _, _, _, address = found[0]
+    return family, address  # type: ignore[return-value]  # typeshed adds a form of other families
