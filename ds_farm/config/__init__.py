@@ -1,0 +1,31 @@
+"""The configuration file: models of every key, loading, and what is wrong with a file.
+
+`load` is the entrance.  Nothing here reads the environment, a database or the network.
+"""
+
+from ds_farm.config.load import ConfigProblems, Problem, load
+from ds_farm.config.models import (
+    Config,
+    DispatcherConfig,
+    FarmConfig,
+    LogConfig,
+    MetricsConfig,
+    MiConfig,
+    RouteConfig,
+)
+from ds_farm.config.partitions import PartitionConfig, resolve
+
+__all__ = [
+    "Config",
+    "ConfigProblems",
+    "DispatcherConfig",
+    "FarmConfig",
+    "LogConfig",
+    "MetricsConfig",
+    "MiConfig",
+    "PartitionConfig",
+    "Problem",
+    "RouteConfig",
+    "load",
+    "resolve",
+]

@@ -1,0 +1,139 @@
+"""Rules between keys: what no single key can be blamed for alone.
+
+Each rule yields findings: the keys that it compared and a text that holds for any of them.  The
+loader blames the first key that is in the file, and drops a finding that rests on a key which is
+wrong by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ds_farm.config import opensips
+from ds_farm.config.models import Config
+from ds_farm.config.partitions import PartitionConfig, resolve
+from ds_farm.dispatch.model import DEFAULT_PARTITION
+
+Location = tuple[str | int, ...]
+"""Where in the file: keys and list indexes, as ("farm", "socket", 0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A broken rule."""
+
+    keys: tuple[Location, ...]
+    text: str
+
+
+def _children(config: Config) -> Iterator[Finding]:
+    children, most = config.farm.children, config.farm.max_children
+    if children > most:
+        yield Finding(
+            (("farm", "children"), ("farm", "max_children")),
+            f"children = {children} is more than max_children = {most}",
+        )
+
+
+def _sockets(config: Config) -> Iterator[Finding]:
+    sockets = config.farm.socket
+    for index, spec in enumerate(sockets):
+        same = [(s.proto, s.host, s.port) for s in sockets[:index]]
+        if spec.port and (spec.proto, spec.host, spec.port) in same:
+            yield Finding((("farm", "socket", index),), f"{spec} is listed twice")
+
+
+def _http(config: Config) -> Iterator[Finding]:
+    metrics, mi = config.metrics.listen, config.mi.http
+    if metrics and metrics == mi and metrics.port:
+        yield Finding(
+            (("mi", "http"), ("metrics", "listen")), f"metrics.listen and mi.http are both {mi}"
+        )
+
+
+def _partition_key(config: Config, name: str, key: str) -> Location:
+    """Where a partition sets ``key``, or else where it is described."""
+    if name in config.dispatcher.partitions:
+        return ("dispatcher", "partitions", name, key)
+    for index, line in enumerate(config.dispatcher.partition):
+        if line.name == name:
+            return ("dispatcher", "partition", index, key)
+    return ("dispatcher", key)
+
+
+def _database(config: Config) -> Iterator[Finding]:
+    for partition in resolve(config.dispatcher):
+        if not partition.db_url:
+            name = partition.name
+            also = "" if name == DEFAULT_PARTITION else ", and there is none to inherit"
+            yield Finding(
+                (_partition_key(config, name, "db_url"), ("dispatcher", "db_url")),
+                f"partition {name!r} has no db_url{also}",
+            )
+
+
+def _blacklists(config: Config) -> Iterator[Finding]:
+    def names(partition: PartitionConfig) -> list[str]:
+        return [blacklist.name for blacklist in partition.blacklists]
+
+    partitions = resolve(config.dispatcher)
+    counted = Counter(name for partition in partitions for name in names(partition))
+    for partition in partitions:
+        for name in names(partition):
+            if counted[name] > 1:
+                counted[name] = 0
+                key = _partition_key(config, partition.name, "ds_define_blacklist")
+                yield Finding((key,), f"the blacklist {name!r} is defined twice")
+
+
+def _route(config: Config) -> Iterator[Finding]:
+    """Lists of unequal lengths are an error that names both (decision 9)."""
+    if config.farm.route_module:
+        return
+    route = config.route
+    sets = opensips.parse_route_sets(route.set)
+    name = sets.partition or DEFAULT_PARTITION
+    known = [partition.name for partition in resolve(config.dispatcher)]
+    if known and name not in known:
+        keys = (("route", "set"), ("dispatcher", "partition"), ("dispatcher", "partitions"))
+        yield Finding(keys, f"there is no partition {name!r}, only {', '.join(known)}")
+    lists = {
+        "algorithm": len(opensips.parse_route_algorithms(route.algorithm)),
+        "flags": len(opensips.parse_route_flags(route.flags)) or len(sets.ids),
+    }
+    for key, length in lists.items():
+        if length != len(sets.ids):
+            yield Finding(
+                (("route", key), ("route", "set")),
+                f"{len(sets.ids)} in set, but {length} in {key}: the lists must be equally long",
+            )
+
+
+def _needed_to_run(config: Config) -> Iterator[Finding]:
+    if not config.farm.socket:
+        yield Finding(
+            (("farm", "socket"),), 'nothing to listen on, expected such as ["udp:127.0.0.1:5060"]'
+        )
+    if not resolve(config.dispatcher):
+        yield Finding(
+            (("dispatcher", "db_url"),),
+            "no database, expected such as mysql://user:password@host/database",
+        )
+
+
+RULES: tuple[Callable[[Config], Iterator[Finding]], ...] = (
+    _children,
+    _sockets,
+    _http,
+    _database,
+    _blacklists,
+    _route,
+)
+
+
+def broken(config: Config, for_run: bool) -> Iterator[Finding]:
+    """All broken rules; ``for_run`` adds what a farm cannot start without."""
+    for rule in (*RULES, _needed_to_run) if for_run else RULES:
+        yield from rule(config)

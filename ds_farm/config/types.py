@@ -1,0 +1,162 @@
+"""Types of configuration values: what TOML holds becomes what the farm works with.
+
+A type that parses OpenSIPS's text takes text alone.  Every refusal is a ValueError whose text says
+what was got and what was expected; ds_farm.config.load adds file, line and key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
+
+from ds_farm.config.opensips import (
+    Blacklist,
+    Endpoint,
+    SocketSpec,
+    check_avp,
+    check_pvar,
+    parse_blacklist,
+    parse_endpoint,
+    parse_partition_name,
+    parse_reply_codes,
+    parse_socket,
+    parse_socket_description,
+)
+
+T = TypeVar("T")
+
+_TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
+"""RFC 3261 25.1, token."""
+
+_TYPE_NAMES: dict[type, str] = {
+    bool: "true or false",
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}
+
+
+def describe(value: object) -> str:
+    """A TOML value for an error text, short and with its type."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    kind = _TYPE_NAMES.get(type(value), type(value).__name__)
+    if isinstance(value, (list, dict)):
+        return kind
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({kind})"
+
+
+def _text(value: object, expected: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"got {describe(value)}, expected text such as {expected}")
+    return value
+
+
+def _optional(parse: Callable[[str], T], expected: str) -> PlainValidator:
+    """Text that ``parse`` turns into a value; "" is None: OpenSIPS's NULL."""
+
+    def validate(value: object) -> T | None:
+        text = "" if value is None else _text(value, expected)
+        return parse(text) if text.strip() else None
+
+    return PlainValidator(validate)
+
+
+def _parsed(parse: Callable[[str], T], expected: str) -> PlainValidator:
+    """Text that ``parse`` turns into a value."""
+    return PlainValidator(lambda value: parse(_text(value, expected)))
+
+
+def as_list(value: object) -> object:
+    """One text will do where a list of them is expected; "" is none."""
+    return ([value] if value.strip() else []) if isinstance(value, str) else value
+
+
+def _sip_uri(text: str) -> str:
+    if not re.fullmatch(r"sips?:[^\s<>]+", text, re.IGNORECASE):
+        raise ValueError(f"expected a SIP URI such as sip:dispatcher@localhost, got {text!r}")
+    return text
+
+
+def _method(text: str) -> str:
+    if not _TOKEN.fullmatch(text):
+        raise ValueError(f"expected a SIP method such as OPTIONS, got {text!r}")
+    return text
+
+
+def _farm_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise ValueError(f"got {text!r}, expected 1 to 64 letters, digits, '_' or '-'")
+    return text
+
+
+def _column(text: str) -> str:
+    if not re.fullmatch(r"[^\0`\"]{1,64}", text) or text != text.strip():
+        raise ValueError(f"got {text!r}, expected the name of a column or table")
+    return text
+
+
+def _switch(value: object) -> object:
+    return int(value) if isinstance(value, bool) else value
+
+
+def _database_url(value: object, info: ValidationInfo) -> str | None:
+    """``scheme://...``; a relative SQLite file is taken from the configuration's folder."""
+    text = "" if value is None else _text(value, "mysql://user:password@host/database")
+    if not text.strip():
+        return None
+    if not re.match(r"[a-z][a-z0-9_+]*://", text):
+        raise ValueError(
+            "expected a database URL such as mysql://user:password@host/database or "
+            "sqlite:////absolute/path"
+        )
+    return _from_folder(text, info)
+
+
+def _from_folder(text: str, info: ValidationInfo) -> str:
+    relative = re.fullmatch(r"sqlite:///([^/?:][^?]*)(\?.*)?", text)
+    folder = (info.context or {}).get("folder")
+    if not relative or not isinstance(folder, Path):
+        return text
+    return f"sqlite:///{(folder / relative[1]).absolute()}{relative[2] or ''}"
+
+
+def _reply_codes(text: str) -> tuple[int, ...]:
+    return parse_reply_codes(text) if text.strip() else ()
+
+
+def _probing_socket(text: str) -> str:
+    parse_socket_description(text)
+    return text
+
+
+FarmName = Annotated[str, AfterValidator(_farm_name)]
+OneSocket = Annotated[SocketSpec, _parsed(parse_socket, "udp:127.0.0.1:5060")]
+Sockets = Annotated[tuple[OneSocket, ...], BeforeValidator(as_list), Field(strict=False)]
+PartitionName = Annotated[str, AfterValidator(parse_partition_name)]
+OptionalText = Annotated[str | None, _optional(str, "any")]
+OptionalEndpoint = Annotated[Endpoint | None, _optional(parse_endpoint, "host:port")]
+OptionalPath = Annotated[Path | None, _optional(Path, "a path")]
+DatabaseUrl = Annotated[str | None, PlainValidator(_database_url)]
+Column = Annotated[str, AfterValidator(_column)]
+Avp = Annotated[str, AfterValidator(check_avp)]
+OptionalAvp = Annotated[str | None, _optional(check_avp, "$avp(name)")]
+OptionalPvar = Annotated[str | None, _optional(check_pvar, "$var(name)")]
+OptionalSocket = Annotated[str | None, _optional(_probing_socket, "[proto:]host[:port]")]
+OneBlacklist = Annotated[Blacklist, _parsed(parse_blacklist, "name = id,id")]
+Blacklists = Annotated[tuple[OneBlacklist, ...], BeforeValidator(as_list), Field(strict=False)]
+ReplyCodes = Annotated[
+    tuple[int, ...],
+    PlainValidator(lambda value: _reply_codes(_text(value, "501, 403"))),
+]
+SipUri = Annotated[str, AfterValidator(_sip_uri)]
+Method = Annotated[str, AfterValidator(_method)]
+Switch = Annotated[int, BeforeValidator(_switch), Field(ge=0, le=1)]
+"""0 or 1, as OpenSIPS's ``int`` parameters that switch something; true and false will do."""
