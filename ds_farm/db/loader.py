@@ -1,0 +1,143 @@
+"""Rows of a partition's table to sets of destinations; read-only.
+
+What the farm needs of the database for a start and a reload.  A bad row is skipped and reported,
+never fatal (decision 22); a database that cannot be used stops the load with nothing changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnClause, Connection, column, inspect, select, table
+from sqlalchemy.exc import SQLAlchemyError
+
+from ds_farm.config import DispatcherConfig, PartitionConfig
+from ds_farm.db import url as urls
+from ds_farm.db.rows import BadRow, RawRow, convert
+from ds_farm.db.schema import VERSIONS, read_version, reason
+from ds_farm.dispatch.model import Destination, DestinationSet
+from ds_farm.errors import ConfigError, DatabaseError
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedRow:
+    """A row that was not used as it stands.  ``id`` is None in a table without that column."""
+
+    table: str
+    id: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"table {self.table!r}, id {self.id}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What a partition's table holds.
+
+    ``sets`` are in the order of their first rows; ``skipped`` rows are missing from them,
+    ``warnings`` are about rows that are in them all the same.
+    """
+
+    sets: tuple[DestinationSet, ...]
+    skipped: tuple[SkippedRow, ...]
+    version: int
+    warnings: tuple[SkippedRow, ...] = ()
+
+
+def load(config: DispatcherConfig, partition: PartitionConfig) -> LoadResult:
+    """Read a partition.  Addresses of destinations stay empty: the caller resolves names.
+
+    Raises DatabaseError if the database cannot be reached or does not answer, ConfigError if it
+    answers but cannot be used: wrong version, table or column missing.
+    """
+    url = urls.parse(partition.db_url)
+    engine = urls.engine(url)
+    try:
+        with engine.connect() as connection:
+            version = _check_version(connection, partition.table_name, urls.show(url))
+            rows = _select(connection, config, partition.table_name, version, urls.show(url))
+    except SQLAlchemyError as error:
+        raise DatabaseError(f"{urls.show(url)}: {reason(error)}") from None
+    finally:
+        engine.dispose()
+    return build(rows, partition.name, partition.table_name, version)
+
+
+def build(rows: Iterable[RawRow], partition: str, table_name: str, version: int) -> LoadResult:
+    """Rows in the database's order to sets: priority descending, then row order."""
+    sets: dict[int, list[Destination]] = {}
+    skipped: list[SkippedRow] = []
+    warnings: list[SkippedRow] = []
+    for row in rows:
+        row_id = row.id if isinstance(row.id, int) else None
+        try:
+            set_id, destination, warning = convert(row)
+        except BadRow as bad:
+            skipped.append(SkippedRow(table_name, row_id, str(bad)))
+            continue
+        if warning:
+            warnings.append(SkippedRow(table_name, row_id, warning))
+        sets.setdefault(set_id, []).append(destination)
+    for destinations in sets.values():
+        destinations.sort(key=lambda destination: -destination.priority)
+    return LoadResult(
+        tuple(DestinationSet(partition, number, tuple(found)) for number, found in sets.items()),
+        tuple(skipped),
+        version,
+        tuple(warnings),
+    )
+
+
+def _check_version(connection: Connection, table_name: str, where: str) -> int:
+    version = read_version(connection, table_name)
+    if version in VERSIONS:
+        return version
+    known = f"{', '.join(map(str, VERSIONS[:-1]))} and {VERSIONS[-1]}"
+    found = (
+        f"table 'version' gives no version for {table_name!r} (counts as 0)"
+        if version is None
+        else f"table {table_name!r} has version {version}"
+    )
+    raise ConfigError(f"{where}: {found}, this ds_farm reads versions {known}")
+
+
+def _select(
+    connection: Connection, config: DispatcherConfig, table_name: str, version: int, where: str
+) -> list[RawRow]:
+    """All rows, in the order of ``id`` where there is one: that is OpenSIPS's row order on MySQL
+    and SQLite, and does not change when a state is written back."""
+    inspector = inspect(connection)
+    if not inspector.has_table(table_name):
+        raise ConfigError(f"{where}: there is no table {table_name!r}")
+    present = {each["name"].lower() for each in inspector.get_columns(table_name)}
+    required = {
+        "setid": config.setid_col,
+        "destination": config.destination_col,
+        "socket": config.socket_col,
+        "weight": config.weight_col,
+        "attrs": config.attrs_col,
+        "priority": config.priority_col,
+    }
+    if config.persistent_state:
+        required["state"] = config.state_col
+    missing = [
+        f"{name!r} ({key}_col)" for key, name in required.items() if name.lower() not in present
+    ]
+    if missing:
+        raise ConfigError(f"{where}: table {table_name!r} has no column {', '.join(missing)}")
+    optional = {"id": "id", "description": "description"}
+    if version >= 9:
+        optional["probe_mode"] = "probe_mode"
+    wanted = required | {key: name for key, name in optional.items() if name in present}
+    columns: list[ColumnClause[object]] = [column(name) for name in wanted.values()]
+    statement = select(*columns).select_from(table(table_name))
+    if "id" in wanted:
+        statement = statement.order_by(column("id"))
+    nothing = dict.fromkeys(RawRow.__dataclass_fields__)
+    keys = list(wanted)
+    return [
+        RawRow(**(nothing | dict(zip(keys, row, strict=True))))
+        for row in connection.execute(statement)
+    ]
