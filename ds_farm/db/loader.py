@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnClause, Connection, column, inspect, select, table
+from sqlalchemy import ColumnElement, Connection, column, inspect, null, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
 from ds_farm.config import DispatcherConfig, PartitionConfig
@@ -131,13 +132,10 @@ def _select(
     if version >= 9:
         optional["probe_mode"] = "probe_mode"
     wanted = required | {key: name for key, name in optional.items() if name in present}
-    columns: list[ColumnClause[object]] = [column(name) for name in wanted.values()]
+    columns: list[ColumnElement[Any]] = [
+        column(wanted[key]) if key in wanted else null() for key in RawRow._fields
+    ]
     statement = select(*columns).select_from(table(table_name))
     if "id" in wanted:
         statement = statement.order_by(column("id"))
-    nothing = dict.fromkeys(RawRow.__dataclass_fields__)
-    keys = list(wanted)
-    return [
-        RawRow(**(nothing | dict(zip(keys, row, strict=True))))
-        for row in connection.execute(statement)
-    ]
+    return [RawRow._make(row) for row in connection.execute(statement)]

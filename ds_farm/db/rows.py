@@ -5,9 +5,9 @@ Values come as the database gives them: numbers or text, NULL or bytes.  No SQL 
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from dataclasses import dataclass
+import socket
+from typing import NamedTuple
 
 from ds_farm.config.opensips import parse_socket_description
 from ds_farm.dispatch.model import MAX_WEIGHT, Destination, State
@@ -26,8 +26,7 @@ _HOST_NAME = re.compile(
 _FORBIDDEN = re.compile(rb"[\0- \x7f<>\"]")
 
 
-@dataclass(frozen=True, slots=True)
-class RawRow:
+class RawRow(NamedTuple):
     """One row as selected; a column that the table does not have is None."""
 
     id: object
@@ -57,7 +56,7 @@ def convert(row: RawRow) -> tuple[int, Destination, str]:
     state = _whole("state", row.state, 0x7FFFFFFF) if row.state is not None else 0
     if state not in _STATES:
         raise BadRow(f"unknown state {state}, known are 0 active, 1 inactive, 2 probing")
-    socket, warning = _socket(_text(row.socket))
+    sending_socket, warning = _socket(_text(row.socket))
     return (
         set_id,
         Destination(
@@ -66,7 +65,7 @@ def convert(row: RawRow) -> tuple[int, Destination, str]:
             priority=0 if row.priority is None else _whole("priority", row.priority, MAX_WEIGHT),
             state=_STATES[state],
             attrs=_text(row.attrs),
-            socket=socket,
+            socket=sending_socket,
             description=_text(row.description),
             # Semantics 1.9: other values than 0 and 1 are ignored.
             probe_mode=1 if row.probe_mode == 1 else 0,
@@ -116,10 +115,10 @@ def _is_host(host: bytes) -> bool:
     text = host.decode(errors="replace")
     try:
         if text.startswith("["):
-            ipaddress.IPv6Address(text[1:-1])
+            socket.inet_pton(socket.AF_INET6, text[1:-1])
         else:
-            ipaddress.IPv4Address(text)
-    except ValueError:
+            socket.inet_pton(socket.AF_INET, text)
+    except OSError:
         return False
     return True
 
