@@ -191,7 +191,7 @@ class Supervisor:
     def _murder(self, now_s: float) -> None:
         """Kill children whose heartbeat is old; `_reap` and `_manage` then replace them."""
         limit_s = self.settings.hang_timeout_s
-        if now_s - self._turned_s > limit_s / 2:
+        if now_s - self._turned_s > max(4 * TICK_S, limit_s / 2):
             # We were stopped ourselves, and they probably with us: first let them beat again.
             self._spared_until_s = now_s + limit_s
         self._turned_s = now_s

@@ -1,0 +1,219 @@
+"""The loader: destinations from the database into the segment, at the start and on request.
+
+A request is a number: HUP (through the supervisor) and MI raise ``header.reload_requests``, and
+whoever asked can wait until ``header.reload_served`` has reached its number.  The work is done in a
+thread, so that the main thread beats and hears signals while a database or a resolver is slow.
+
+A reload that fails changes nothing and says why (decision 21).  At the very first load there is
+nothing to keep: an unreachable database is tried again, anything else stops the farm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from ds_farm.config import resolve as resolve_partitions
+from ds_farm.db.loader import SkippedRow, load
+from ds_farm.dispatch.model import DestinationSet
+from ds_farm.dispatch.registry import Registry
+from ds_farm.errors import ConfigError, DatabaseError
+from shm.errors import SegmentError
+from workers.process import ProcessContext
+from workers.resolve import Resolver, system_lookup
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+TURN_S = 0.1
+"""How late a request may be seen."""
+
+RESOLVE_AGAIN_S = 30.0
+COLLECT_S = 1.0
+FIRST_RETRY_S = 0.5
+LONGEST_RETRY_S = 10.0
+LONGEST_WORK_S = 120.0
+"""A load that takes longer hangs: the process ends, and its successor tries again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What is published: the sets, and which of their host names nobody knows."""
+
+    sets: list[DestinationSet]
+    skipped: list[SkippedRow]
+    warnings: list[SkippedRow]
+    unknown: tuple[str, ...]
+
+
+class Loader:
+    """State of the loading process."""
+
+    def __init__(self, context: ProcessContext) -> None:
+        self._context = context
+        self._header = context.segment.header
+        self._registry = Registry(context.segment)
+        self._resolver = Resolver(system_lookup(context.config.farm.socket))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._loaded: Loaded | None = None
+        self._resolve_due_s = self._collect_due_s = 0.0
+
+    def run(self) -> None:
+        """Until the process is told to stop."""
+        self._registry.announce()
+        if self._header.generation:
+            self._keep()
+        else:
+            self._load_first()
+        if self._context.stopping:
+            return
+        self._context.ready()
+        while not self._context.stopping:
+            self._context.wait(TURN_S)
+            self._turn(time.monotonic())
+
+    def _turn(self, now_s: float) -> None:
+        header = self._header
+        if self._context.take_reload():
+            header.add("reload_requests")
+        if header.reload_requests != header.reload_served:
+            self._reload(header.reload_requests)
+        elif self._loaded and self._loaded.unknown and now_s >= self._resolve_due_s:
+            self._resolve_again(self._loaded)
+        if now_s >= self._collect_due_s:
+            self._collect_due_s = now_s + COLLECT_S
+            self._registry.collect()
+
+    # -- start ------------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        """A predecessor has published a table: it stays, with what it knows of names."""
+        table = self._registry.table()
+        self._resolver.remember(
+            (destination.uri, destination.addresses)
+            for one in table.sets
+            for destination in one.destinations
+        )
+        unknown = {
+            destination.uri
+            for one in table.sets
+            for destination in one.destinations
+            if not destination.addresses
+        }
+        logger.info("kept table %d", table.generation)
+        if unknown and self._header.reload_requests == self._header.reload_served:
+            # What this process has not read itself, it cannot complete.
+            self._header.add("reload_requests")
+
+    def _load_first(self) -> None:
+        delay_s = FIRST_RETRY_S
+        while not self._context.stopping:
+            served = self._header.reload_requests
+            try:
+                self._load()
+            except DatabaseError as error:
+                logger.error("not ready, next try in %.1f s: %s", delay_s, error)
+            except SegmentError as error:
+                raise ConfigError(str(error)) from error
+            else:
+                self._serve(served, True)
+                return
+            until_s = time.monotonic() + delay_s
+            delay_s = min(LONGEST_RETRY_S, delay_s * 2)
+            while time.monotonic() < until_s and not self._context.stopping:
+                self._context.wait(TURN_S)
+
+    # -- later ------------------------------------------------------------------------------
+
+    def _reload(self, number: int) -> None:
+        header = self._header
+        inherit_state = not header.reload_served < header.reload_fresh <= number
+        try:
+            self._load(inherit_state)
+        except (ConfigError, DatabaseError, SegmentError) as error:
+            header.add("reloads_failed")
+            logger.error("reload failed, everything stays as it was: %s", error)
+            self._serve(number, False)
+        except RuntimeError:
+            self._serve(number, False)  # not again and again
+            raise
+        else:
+            self._serve(number, True)
+
+    def _resolve_again(self, loaded: Loaded) -> None:
+        self._resolve_due_s = time.monotonic() + RESOLVE_AGAIN_S
+        resolved = self._do(lambda: self._resolver.fill(loaded.sets))
+        self._loaded = replace(loaded, sets=resolved.sets, unknown=resolved.unknown)
+        if resolved.sets != loaded.sets:
+            try:
+                self._registry.publish(resolved.sets, skipped_rows=len(loaded.skipped))
+            except SegmentError as error:
+                logger.error("new addresses cannot be published: %s", error)
+
+    def _read(self) -> Loaded:
+        """Database and resolver; runs in the thread."""
+        settings = self._context.config.dispatcher
+        sets: list[DestinationSet] = []
+        skipped: list[SkippedRow] = []
+        warnings: list[SkippedRow] = []
+        self._header.database_up = 0
+        for partition in resolve_partitions(settings):
+            result = load(settings, partition)
+            sets += result.sets
+            skipped += result.skipped
+            warnings += result.warnings
+        self._header.database_up = 1
+        resolved = self._resolver.fill(sets)
+        return Loaded(resolved.sets, skipped, warnings, resolved.unknown)
+
+    def _load(self, inherit_state: bool = True) -> None:
+        started_s = time.monotonic()
+        loaded = self._do(self._read)
+        number = self._registry.publish(loaded.sets, inherit_state, len(loaded.skipped))
+        self._loaded = loaded
+        self._resolve_due_s = time.monotonic() + RESOLVE_AGAIN_S
+        for row in loaded.skipped:
+            logger.warning(f"row skipped: {row}")  # texts that differ: none is held back
+        for row in loaded.warnings:
+            logger.warning(str(row))
+        logger.info(
+            "table %d: %d destinations in %d sets, %d rows skipped, %d names unknown, %d ms",
+            number,
+            sum(len(one.destinations) for one in loaded.sets),
+            len(loaded.sets),
+            len(loaded.skipped),
+            len(loaded.unknown),
+            1000 * (time.monotonic() - started_s),
+        )
+
+    def _serve(self, number: int, successful: bool) -> None:
+        self._header.reload_successful = int(successful)
+        self._header.reload_served = number
+
+    def _do(self, work: Callable[[], T]) -> T:
+        """Run in the thread and beat meanwhile.  Raises what ``work`` raises, or `_Stopped`."""
+        until_s = time.monotonic() + LONGEST_WORK_S
+        future = self._thread.submit(work)
+        while not wait([future], TURN_S).done:
+            self._context.beat()
+            if self._context.stopping:
+                raise _Stopped
+            if time.monotonic() >= until_s:
+                raise RuntimeError(f"database or resolver have not answered in {LONGEST_WORK_S} s")
+        return future.result()
+
+
+class _Stopped(Exception):
+    """The process is to end, and nothing that the thread still does is wanted."""
+
+
+def main(context: ProcessContext) -> None:
+    """Entry of the process table."""
+    with contextlib.suppress(_Stopped):
+        Loader(context).run()
