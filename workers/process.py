@@ -153,7 +153,7 @@ def run_child(context: ProcessContext, supervisor_pid: int, reason_fd: int) -> N
     code = BUG
     try:
         code = _live(context, supervisor_pid, reason_fd)
-        context.view.status = Status.STOPPING
+        _leave_slot(context)
     finally:
         logs.finish()
         # No interpreter shutdown: atexit functions and buffers belong to the supervisor.
@@ -261,6 +261,12 @@ def _fill_slot(context: ProcessContext) -> None:
     view.started_ns = time.time_ns()
     view.starts = view.starts + 1
     view.pid = os.getpid()
+
+
+def _leave_slot(context: ProcessContext) -> None:
+    """Nobody is here, and no table is in use by it; who is killed leaves that to its successor."""
+    context.view.status = Status.EMPTY
+    context.view.pid = 0
 
 
 def _is_ranked(kind: ProcessKind) -> bool:

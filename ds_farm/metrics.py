@@ -1,0 +1,341 @@
+"""Every metric of the farm: name, help, labels, and how the segment gives its values.
+
+`METRICS` is the list; dashboards and alerts are checked against it.  `collect` turns a segment and
+its table into numbers: it only reads, takes no lock, and knows neither HTTP nor a client library.
+
+Cost: the counters of all destinations are read in one go for each worker that has ever started;
+rows of workers that have not are never touched (reading would make their pages).  Series exist
+with 0 as soon as a table names their destination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ds_farm.dispatch.model import State
+from ds_farm.dispatch.registry import Registry
+from ds_farm.dispatch.table import DestinationRecord, SetRecord, Table
+from ds_farm.sip.names import DROP_LABELS, FAULT_LABELS
+from shm._native import FIELDS, SIZES
+from shm.layout import Role, Status
+from shm.segment import Segment
+
+SILENT_S = 5.0
+"""A process that has not beaten for so long is counted as silent."""
+
+WORKER_STATES = ("booting", "running", "silent")
+CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "6xx")
+_S = ("partition", "set")
+_D = ("partition", "set", "destination")
+_W = ("worker",)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: the name of its samples (a counter's ends in ``_total``), help and labels."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def is_counter(self) -> bool:
+        return self.name.endswith("_total")
+
+
+Sample = tuple[tuple[str, ...], float]
+"""Label values in the metric's order, and the value."""
+
+Family = tuple[Metric, Sequence[Sample]]
+
+UP = Metric("ds_farm_up", "1 while the exporter can read the farm's segment.")
+BUILD = Metric(
+    "ds_farm_build_info",
+    "Constant 1: version, Python, compiled core.",
+    ("version", "python", "native"),
+)
+START_TIME = Metric("ds_farm_start_time_seconds", "When the supervisor made the segment.")
+GENERATION = Metric("ds_farm_config_generation", "Number of the current table of destinations.")
+RELOADS = Metric("ds_farm_reloads_total", "Loads of the table by result.", ("result",))
+RELOAD_OK = Metric(
+    "ds_farm_config_last_reload_successful", "1 if the last load of the table succeeded."
+)
+RELOAD_TIME = Metric(
+    "ds_farm_config_last_reload_success_timestamp_seconds",
+    "When a table was published last.",
+)
+DISCARDED = Metric("ds_farm_config_discarded_rows", "Rows of the database that were skipped.")
+DATABASE_UP = Metric("ds_farm_database_up", "1 if the loader reached every database last time.")
+CONFIGURED = Metric("ds_farm_workers_configured", "SIP workers that the configuration asks for.")
+WORKERS = Metric("ds_farm_workers", "SIP workers by what they do.", ("state",))
+RESTARTS = Metric(
+    "ds_farm_process_restarts_total",
+    "Starts after the first one, beside SIP workers.",
+    ("process",),
+)
+LOCK_RECOVERIES = Metric(
+    "ds_farm_lock_recoveries_total", "Locks taken over from a process that died with them."
+)
+
+WORKER_MESSAGES = Metric(
+    "ds_farm_worker_messages_total",
+    "Well-formed SIP messages received, and messages forwarded.",
+    (*_W, "kind", "direction"),
+)
+WORKER_BYTES = Metric("ds_farm_worker_bytes_total", "Bytes of datagrams.", (*_W, "direction"))
+WORKER_PARSE_ERRORS = Metric(
+    "ds_farm_worker_parse_errors_total", "Malformed datagrams by first fault.", (*_W, "reason")
+)
+WORKER_DROPS = Metric(
+    "ds_farm_worker_drops_total", "Datagrams dropped without an answer.", (*_W, "reason")
+)
+WORKER_REPLIES = Metric(
+    "ds_farm_worker_replies_total", "Responses that the farm made itself.", (*_W, "class")
+)
+WORKER_ROUTE_ERRORS = Metric(
+    "ds_farm_worker_route_errors_total", "Exceptions in the routing module.", _W
+)
+WORKER_SEND_ERRORS = Metric(
+    "ds_farm_worker_send_errors_total", "Datagrams that the kernel would not send.", _W
+)
+WORKER_OVERSIZED = Metric(
+    "ds_farm_worker_oversized_total", "Datagrams longer than the receive buffer.", _W
+)
+WORKER_ABSORBED = Metric(
+    "ds_farm_worker_absorbed_acks_total", "ACKs of negative responses of our own.", _W
+)
+WORKER_BATCHES = Metric("ds_farm_worker_batches_total", "Reads that brought datagrams.", _W)
+WORKER_BUSY = Metric(
+    "ds_farm_worker_busy_seconds_total", "Time spent with messages; its rate is the load.", _W
+)
+WORKER_RESTARTS = Metric("ds_farm_worker_restarts_total", "Starts after the first one.", _W)
+
+SET_DESTINATIONS = Metric("ds_farm_set_destinations", "Destinations by state.", (*_S, "state"))
+SET_CURSOR = Metric("ds_farm_set_cursor", "Round-robin picks since the set was first loaded.", _S)
+SET_SELECTIONS = Metric(
+    "ds_farm_set_selections_total", "Selections, and whether they found one.", (*_S, "result")
+)
+
+SELECTED = Metric("ds_farm_destination_selected_total", "Picks by an algorithm.", _D)
+REQUESTS = Metric("ds_farm_destination_requests_total", "Requests forwarded to it.", _D)
+RESPONSES = Metric(
+    "ds_farm_destination_responses_total", "Responses received from it.", (*_D, "class")
+)
+FAILURES = Metric(
+    "ds_farm_destination_failures_total", "Datagrams to it that the kernel would not send.", _D
+)
+STATE = Metric(
+    "ds_farm_destination_state", "1 for the state that it is in, 0 for the others.", (*_D, "state")
+)
+STATE_CHANGES = Metric("ds_farm_destination_state_changes_total", "Changes of its state.", _D)
+STATE_TIME = Metric(
+    "ds_farm_destination_last_state_change_timestamp_seconds",
+    "When its state changed last, or when it was loaded first.",
+    _D,
+)
+CONSECUTIVE_FAILURES = Metric(
+    "ds_farm_destination_consecutive_failures", "Failures in a row towards probing.", _D
+)
+WEIGHT = Metric("ds_farm_destination_weight", "Weight in the table.", _D)
+PRIORITY = Metric("ds_farm_destination_priority", "Priority in the table.", _D)
+ADDRESSES = Metric(
+    "ds_farm_destination_addresses", "IP addresses that it has; 0: its name does not resolve.", _D
+)
+
+METRICS = tuple(each for each in list(globals().values()) if isinstance(each, Metric))
+"""All metrics in the order of exposition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What does not come from the segment."""
+
+    version: str
+    python: str
+    native: bool
+    workers_configured: int
+
+
+def collect(segment: Segment, registry: Registry, build: Build, now_ns: int) -> Iterator[Family]:
+    """Every metric with its samples now.  ``now_ns`` is CLOCK_MONOTONIC."""
+    table = registry.table()
+    yield from _farm(segment, build)
+    yield from _processes(segment, build, now_ns)
+    yield from _workers(segment)
+    yield from _sets(segment, table, registry)
+    yield from _destinations(segment, table, registry)
+
+
+def _farm(segment: Segment, build: Build) -> Iterator[Family]:
+    header = segment.header
+    yield UP, [((), 1)]
+    yield BUILD, [((build.version, build.python, str(build.native).lower()), 1)]
+    yield START_TIME, [((), header.created_ns / 1e9)]
+    yield GENERATION, [((), header.generation)]
+    yield (
+        RELOADS,
+        [(("success",), header.reloads_ok), (("failure",), header.reloads_failed)],
+    )
+    yield RELOAD_OK, [((), header.reload_successful)]
+    yield RELOAD_TIME, [((), header.last_reload_ns / 1e9)]
+    yield DISCARDED, [((), header.rows_skipped)]
+    yield DATABASE_UP, [((), header.database_up)]
+    yield LOCK_RECOVERIES, [((), sum(header.words("lock_recoveries")))]
+
+
+def _processes(segment: Segment, build: Build, now_ns: int) -> Iterator[Family]:
+    states = dict.fromkeys(WORKER_STATES, 0)
+    for state in worker_states(segment, now_ns):
+        states[state] += 1
+    restarts: list[Sample] = []
+    for index in range(segment.layout.max_processes):
+        view = segment.process(index)
+        if view.role not in (Role.NONE, Role.WORKER):
+            restarts.append(((Role(view.role).name.lower(),), max(0, view.starts - 1)))
+    yield CONFIGURED, [((), build.workers_configured)]
+    yield WORKERS, [((state,), count) for state, count in states.items()]
+    yield RESTARTS, restarts
+
+
+def worker_states(segment: Segment, now_ns: int) -> Iterator[str]:
+    """What each SIP worker does, one of `WORKER_STATES`.  ``now_ns`` is CLOCK_MONOTONIC."""
+    for rank in range(segment.layout.max_workers):
+        view = segment.process(rank)
+        if view.role == Role.WORKER and view.pid:
+            if now_ns - view.heartbeat_ns > SILENT_S * 1e9:
+                yield "silent"
+            else:
+                yield "booting" if view.status == Status.BOOTING else "running"
+
+
+def _workers(segment: Segment) -> Iterator[Family]:
+    samples: dict[Metric, list[Sample]] = {
+        metric: [] for metric in METRICS if metric.name.startswith("ds_farm_worker_")
+    }
+    for rank in _ranks(segment):
+        for metric, labels, value in _worker(segment, rank):
+            samples[metric].append(((str(rank), *labels), value))
+    yield from samples.items()
+
+
+def _worker(segment: Segment, rank: int) -> Iterator[tuple[Metric, tuple[str, ...], float]]:
+    view = segment.worker(rank)
+    yield WORKER_MESSAGES, ("request", "received"), view.requests
+    yield WORKER_MESSAGES, ("response", "received"), view.responses
+    yield WORKER_MESSAGES, ("request", "sent"), view.forwarded_requests
+    yield WORKER_MESSAGES, ("response", "sent"), view.forwarded_responses
+    yield WORKER_BYTES, ("received",), view.received_bytes
+    yield WORKER_BYTES, ("sent",), view.sent_bytes
+    yield WORKER_ROUTE_ERRORS, (), view.route_errors
+    yield WORKER_SEND_ERRORS, (), view.send_errors
+    yield WORKER_OVERSIZED, (), view.oversized
+    yield WORKER_ABSORBED, (), view.absorbed
+    yield WORKER_BATCHES, (), view.batches
+    yield WORKER_BUSY, (), view.busy_ns / 1e9
+    yield WORKER_RESTARTS, (), max(0, _starts(segment, rank) - 1)
+    for label, value in zip(CLASSES, view.words("replies")[1:], strict=False):
+        yield WORKER_REPLIES, (label,), value
+    malformed, dropped = view.words("malformed"), view.words("dropped")
+    for fault, label in FAULT_LABELS.items():
+        yield WORKER_PARSE_ERRORS, (label,), malformed[fault]
+    for drop, label in DROP_LABELS.items():
+        yield WORKER_DROPS, (label,), dropped[drop]
+
+
+def _sets(segment: Segment, table: Table, registry: Registry) -> Iterator[Family]:
+    counters = _Sums(segment, "SetCounters", segment.header.sets_used)
+    by_state: list[Sample] = []
+    cursors: list[Sample] = []
+    selections: list[Sample] = []
+    for one in table.sets:
+        labels = (one.partition, str(one.id))
+        states = [registry.state(destination.slot) for destination in one.destinations]
+        by_state += [((*labels, s.name.lower()), states.count(s)) for s in State]
+        cursors.append((labels, segment.set(one.slot).cursor))
+        selections.append(((*labels, "ok"), counters.value(one.slot, "selections")))
+        selections.append(((*labels, "no_active"), counters.value(one.slot, "failures")))
+    yield SET_DESTINATIONS, by_state
+    yield SET_CURSOR, cursors
+    yield SET_SELECTIONS, selections
+
+
+def _destinations(segment: Segment, table: Table, registry: Registry) -> Iterator[Family]:
+    counters = _Sums(segment, "DestinationCounters", segment.header.destinations_used)
+    places = [place for one in table.sets for place in _places(one)]
+    for metric, name in ((SELECTED, "selected"), (REQUESTS, "requests"), (FAILURES, "failures")):
+        yield metric, [(labels, counters.total(slots, name)) for labels, slots, _ in places]
+    yield (
+        RESPONSES,
+        [
+            ((*labels, text), counters.total(slots, "responses", index))
+            for labels, slots, _ in places
+            for index, text in enumerate(CLASSES, start=1)
+        ],
+    )
+    states = [registry.state(slots[0]) for _, slots, _ in places]
+    yield (
+        STATE,
+        [
+            ((*labels, each.name.lower()), float(state == each))
+            for (labels, _, _), state in zip(places, states, strict=True)
+            for each in State
+        ],
+    )
+    yield STATE_CHANGES, [(labels, registry.changes(slots[0])) for labels, slots, _ in places]
+    yield (
+        STATE_TIME,
+        [(labels, segment.destination(slots[0]).changed_ns / 1e9) for labels, slots, _ in places],
+    )
+    yield (
+        CONSECUTIVE_FAILURES,
+        [(labels, registry.failures(slots[0])) for labels, slots, _ in places],
+    )
+    yield WEIGHT, [(labels, record.weight) for labels, _, record in places]
+    yield PRIORITY, [(labels, record.priority) for labels, _, record in places]
+    yield ADDRESSES, [(labels, len(record.addresses)) for labels, _, record in places]
+
+
+Place = tuple[tuple[str, str, str], list[int], DestinationRecord]
+
+
+def _places(one: SetRecord) -> list[Place]:
+    """Destinations of a set by URI: one that stands in it twice is one series, with both counts."""
+    found: dict[str, Place] = {}
+    for record in one.destinations:
+        labels = (one.partition, str(one.id), record.uri)
+        found.setdefault(record.uri, (labels, [], record))[1].append(record.slot)
+    return list(found.values())
+
+
+class _Sums:
+    """Counter rows of all workers that have started, read once."""
+
+    def __init__(self, segment: Segment, struct: str, used: int) -> None:
+        self._fields = FIELDS[struct]
+        self._stride = SIZES[struct] // 8
+        first = segment.set_counters if struct == "SetCounters" else segment.counters
+        self._rows = [
+            segment.memory.words(first(rank, 0).base, used * self._stride)
+            for rank in _ranks(segment)
+        ]
+
+    def value(self, slot: int, field: str, index: int = 0) -> int:
+        """A field of one slot, summed over the workers."""
+        at = slot * self._stride + self._fields[field][0] // 8 + index
+        return sum(row[at] for row in self._rows if at < len(row))
+
+    def total(self, slots: Sequence[int], field: str, index: int = 0) -> int:
+        """A field summed over slots and workers."""
+        return sum(self.value(slot, field, index) for slot in slots)
+
+
+def _ranks(segment: Segment) -> list[int]:
+    """Ranks of SIP workers that have ever started."""
+    return [rank for rank in range(segment.layout.max_workers) if _starts(segment, rank)]
+
+
+def _starts(segment: Segment, rank: int) -> int:
+    """The process slot of a SIP worker has the number of its rank."""
+    view = segment.process(rank)
+    return view.starts if view.role == Role.WORKER else 0

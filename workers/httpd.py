@@ -1,0 +1,122 @@
+"""A small threaded HTTP server for a process that has one: exporter and control.
+
+The supervisor has bound the socket and keeps it, so a client that comes while the process is being
+replaced waits in its queue.  A request has a thread and a deadline: a client that is slow or silent
+costs one of `MOST_AT_ONCE` for `DEADLINE_S`, and nobody else waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from workers.process import GRACEFUL, ProcessContext
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication
+
+logger = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 64
+DEADLINE_S = 15.0
+"""For the whole of a connection."""
+
+TURN_S = 0.25
+LAST_S = 2.0
+"""How long a graceful stop waits for answers under way."""
+
+TEXT = "text/plain; charset=utf-8"
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        logger.debug("%s " + format, self.address_string(), *args)
+
+
+class Server(ThreadingMixIn, WSGIServer):
+    """Serves one WSGI application on a socket that listens already."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, listening: socket.socket, application: WSGIApplication) -> None:
+        address = listening.getsockname()
+        super().__init__(address, _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.server_address = address
+        self.server_name, self.server_port = address[:2]  # no look-up of our own name
+        self.setup_environ()
+        self.set_app(application)
+        self._open: dict[socket.socket, float] = {}
+        self._guard = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._guard:
+            is_full = len(self._open) >= MOST_AT_ONCE
+            if not is_full:
+                self._open[request] = time.monotonic() + DEADLINE_S
+        if is_full:
+            logger.warning("more than %d HTTP clients at once, one is refused", MOST_AT_ONCE)
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._guard:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if isinstance(sys.exception(), OSError):  # the client is gone, or its time is over
+            logger.debug("HTTP client %s: %s", client_address, sys.exception())
+        else:
+            logger.exception("an HTTP request failed")
+
+    def drop_late(self, now_s: float) -> None:
+        """End connections whose deadline is over; their threads see the end of the stream."""
+        with self._guard:
+            for request, deadline_s in self._open.items():
+                if now_s >= deadline_s:
+                    try:
+                        request.shutdown(socket.SHUT_RDWR)
+                    except OSError as error:
+                        logger.debug("HTTP client went by itself: %s", error)
+
+    def finish(self) -> None:
+        """Accept nobody any more; give the answers under way `LAST_S`."""
+        self.shutdown()
+        until_s = time.monotonic() + LAST_S
+        while self._open and time.monotonic() < until_s:
+            time.sleep(0.01)
+
+
+def serve(context: ProcessContext, application: WSGIApplication) -> None:
+    """The loop of such a process, until it is told to stop."""
+    assert context.listening is not None
+    server = Server(context.listening, application)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    context.ready()
+    while not context.stopping:
+        context.wait(TURN_S)
+        server.drop_late(time.monotonic())
+        if not thread.is_alive():
+            raise RuntimeError("the thread that accepts HTTP clients has ended")
+    if context.stopping == GRACEFUL:
+        server.finish()
+
+
+def answer(
+    start_response: StartResponse, status: str, body: bytes, content_type: str = TEXT
+) -> Iterable[bytes]:
+    """A whole response."""
+    start_response(status, [("Content-Type", content_type), ("Content-Length", str(len(body)))])
+    return [body]
