@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.farm import Farm
 from tests.support.message import Draft
-from tests.support.net import free_port, own_host
-from tests.support.peer import Address, Peer
+from tests.support.net import own_host
+from tests.support.peer import Peer
 
 # Where answers to the torture messages go: the ports in their first Via, and the defaults.
 CALLER_PORTS = (5060, 5061, 5050, 5070)
@@ -31,10 +31,9 @@ class Fate:
 class Bench:
     """caller - farm - destination.  One worker, so what is sent in turn is done in turn."""
 
-    def __init__(self, farm: Farm, destination: Peer, ipv6: Address) -> None:
+    def __init__(self, farm: Farm, destination: Peer) -> None:
         self.farm = farm
         self.destination = destination
-        self.ipv6 = ipv6
         host = own_host()
         self.callers = [Peer(host, port) for port in CALLER_PORTS]
         self.caller = self.callers[0]
@@ -63,7 +62,7 @@ class Bench:
         come through, all that the datagram causes has been sent.
         """
         sender = sender or self.caller
-        to = self.ipv6 if ":" in sender.host else self.farm.sip
+        to = self.farm.sip6 if ":" in sender.host else self.farm.sip
         fence = self.draft()
         if ":" in sender.host:
             fence.set("Via", f"SIP/2.0/UDP {sender.sent_by};branch=z9hG4bKfence{self.key()}")
@@ -115,16 +114,13 @@ class Bench:
 @pytest.fixture(scope="package")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     destination = Peer(own_host())
-    farm_host = own_host()
-    port, port6 = free_port(farm_host), free_port("::1")
     farm = Farm(
         tmp_path_factory.mktemp("conformance"),
         [f"sip:{destination.sent_by}"],
         children=1,
-        sockets=[f"udp:{farm_host}:{port}", f"udp:[::1]:{port6}"],
+        listen_ipv6=True,
     )
-    farm.sip = farm_host, port
     with farm:
-        bench = Bench(farm, destination, ("::1", port6))
+        bench = Bench(farm, destination)
         yield bench
         bench.close()

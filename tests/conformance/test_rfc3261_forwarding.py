@@ -240,7 +240,7 @@ def test_from_ipv6_to_ipv4_and_back(bench: Bench) -> None:
         assert own_via(forwarded).startswith(f"SIP/2.0/UDP {host}:{port}".encode())
         bench.destination.send(reply(forwarded), bench.farm.sip)
         answer, source = caller.receive_from()
-        assert source == bench.ipv6
+        assert source == bench.farm.sip6
         assert len(Sip.read(answer).vias) == 1
 
 

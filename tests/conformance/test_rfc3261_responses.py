@@ -125,7 +125,7 @@ def test_maddr_comes_first(bench: Bench) -> None:
 
 
 def test_ipv6_addresses_of_responses(bench: Bench) -> None:
-    host, port = bench.ipv6
+    host, port = bench.farm.sip6
     with Peer("::1") as caller:
         for via in (
             f"SIP/2.0/UDP {caller.sent_by}",

@@ -60,6 +60,12 @@ def write(path: Path, rows: Iterable[Row]) -> None:
         )
 
 
+def set_version(path: Path, version: int) -> None:
+    """Say that the table has another version."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE version SET table_version = ?", (version,))
+
+
 def states(path: Path) -> dict[str, int]:
     """Destination to its ``state`` column."""
     with closing(sqlite3.connect(path)) as database:

@@ -62,17 +62,18 @@ class Farm:
         children: int = 2,
         module: str = "",
         settings: Settings | None = None,
-        sockets: list[str] | None = None,
+        listen_ipv6: bool = False,
         name: str = "",
-        host: str = "",
     ) -> None:
         """``rows`` are destinations (a bare URI is one of set 1); ``module`` is the text of a
-        routing module; ``settings`` goes over the defaults, section by section."""
+        routing module; ``settings`` goes over the defaults, section by section; it listens on
+        `sip`, with ``listen_ipv6`` on `sip6` as well."""
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        self.name = name or f"test-{os.getpid()}-{next(_names)}"
-        host = host or own_host()
+        self.name = name or f"test-{os.getpid()}-{next(_names):04d}"
+        host = own_host()
         self.sip: Address = host, free_port(host)
+        self.sip6: Address = "::1", free_port("::1")
         self.metrics_address: Address = host, free_port(host, socket.SOCK_STREAM)
         self.mi_address: Address = host, free_port(host, socket.SOCK_STREAM)
         self.database = directory / "farm.sqlite"
@@ -85,7 +86,10 @@ class Farm:
             "farm": {
                 "name": self.name,
                 "children": children,
-                "socket": sockets or [f"udp:{uri_host(host)}:{self.sip[1]}"],
+                "socket": [
+                    f"udp:{uri_host(host)}:{port}"
+                    for host, port in ((self.sip, self.sip6) if listen_ipv6 else (self.sip,))
+                ],
             },
             "dispatcher": {"db_url": f"sqlite:///{self.database}"},
             "metrics": {"listen": f"{uri_host(host)}:{self.metrics_address[1]}"},
@@ -138,6 +142,35 @@ class Farm:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"farm {self.name} did not end in {timeout_s:g} s") from None
 
+    def reload(self, rows: Iterable[Row | str], timeout_s: float = 10.0) -> None:
+        """Replace the rows and have every worker use them (HUP)."""
+        before = self.reloads()
+        self.store(rows)
+        self.signal(signal.SIGHUP)
+        until(lambda: self.reloads()[0] > before[0], f"a reload of farm {self.name}", timeout_s)
+        until(self._all_have_the_table, f"the new table in all workers of {self.name}", timeout_s)
+
+    def reloads(self) -> tuple[int, int]:
+        """Reloads that went well, and that failed."""
+        segment = self.segment()
+        try:
+            return segment.header.reloads_ok, segment.header.reloads_failed
+        finally:
+            segment.close()
+
+    def _all_have_the_table(self) -> bool:
+        segment = self.segment()
+        try:
+            slots = [segment.process(i) for i in range(segment.header.max_processes)]
+            generation = segment.header.generation
+            return all(
+                slot.generation == generation
+                for slot in slots
+                if slot.role == Role.WORKER and process.alive(slot.pid)
+            )
+        finally:
+            segment.close()
+
     def signal(self, number: signal.Signals, pid: int = 0) -> None:
         """To the supervisor, or to another process of the farm."""
         os.kill(pid or self.pid, number)
@@ -184,6 +217,10 @@ class Farm:
                 raise
 
     # -- what can be seen of it
+
+    def session(self) -> list[int]:
+        """Every living process that it has started, however deep, and itself."""
+        return process.session(self.pid)
 
     @property
     def _popen(self) -> subprocess.Popen[bytes]:

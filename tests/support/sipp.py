@@ -35,7 +35,10 @@ class Result:
     @classmethod
     def read(cls, path: Path) -> Result:
         with path.open(newline="") as file:
-            *_, last = csv.DictReader(file, delimiter=";")
+            rows = list(csv.DictReader(file, delimiter=";"))
+        if not rows:
+            return cls(0, 0, 0, 0, 0)
+        last = rows[-1]
         return cls(
             calls=int(last["TotalCallCreated"]),
             successful=int(last["SuccessfulCall(C)"]),
@@ -85,6 +88,12 @@ class Sipp:
             self.close()
             raise AssertionError(f"SIPp did not end in {timeout_s:g} s\n{self.report()}") from None
         return Result.read(self._stat)
+
+    def progress(self) -> Result:
+        """Totals as of the last second."""
+        return until(
+            lambda: Result.read(self._stat) if self._stat.exists() else None, "SIPp's statistics"
+        )
 
     def report(self) -> str:
         """What SIPp showed and complained of, for a failing test."""

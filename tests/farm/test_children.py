@@ -1,0 +1,82 @@
+"""TTIN and TTOU: one worker more or less while calls flow, and none of them fails."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from tests.support import counts
+from tests.support.farm import Farm
+from tests.support.sipp import Caller, Destination
+from tests.support.wait import until
+
+RATE = 500
+CALLS = 4_000
+
+
+STEPS = (
+    (3, signal.SIGTTIN),
+    (4, signal.SIGTTIN),
+    (3, signal.SIGTTOU),
+    (2, signal.SIGTTOU),
+    (1, signal.SIGTTOU),
+    (2, signal.SIGTTIN),
+)
+
+
+def ranks(farm: Farm) -> list[int]:
+    return [worker.rank for worker in farm.workers()]
+
+
+def traffic(farm: Farm, requests: int) -> list[int]:
+    """Wait for that many more requests; what each rank has had of them."""
+    before = farm.worker_requests()
+    until(lambda: sum(farm.worker_requests()) >= sum(before) + requests, "traffic")
+    return [now - then for then, now in zip(before, farm.worker_requests(), strict=True)]
+
+
+def wait_for_workers(farm: Farm, wanted: int) -> None:
+    """Until just these are there, and requests come to no others."""
+    until(lambda: ranks(farm) == list(range(wanted)), f"{wanted} workers")
+    until(lambda: not any(traffic(farm, 50)[wanted:]), "no traffic for the others")
+
+
+def test_more_and_fewer_workers_under_traffic(
+    tmp_path: Path, destinations: list[Destination]
+) -> None:
+    rows = [each.uri for each in destinations]
+    with (
+        Farm(tmp_path, rows, children=2) as farm,
+        counts.Watcher(farm) as watcher,
+        Caller(tmp_path, farm.sip, CALLS, RATE) as caller,
+    ):
+        first = [worker.pid for worker in farm.workers()]
+        traffic(farm, 100)
+        for wanted, number in STEPS:
+            farm.signal(number)
+            wait_for_workers(farm, wanted)
+            gained = traffic(farm, 200)
+            assert all(gained[:wanted]), gained
+        assert caller.running, "the calls were over before the last signal"
+        result = caller.wait()
+        assert (result.successful, result.failed) == (CALLS, 0), caller.report()
+        assert watcher.went_back == []
+        assert farm.workers()[0].pid == first[0], "the first worker was never touched"
+        now = counts.of(farm)
+        assert max(now.requests.values()) - min(now.requests.values()) <= 1, now.requests
+        for each in destinations:
+            assert each.stop().calls == now.requests[each.uri]
+
+
+def test_the_number_of_workers_has_limits(tmp_path: Path) -> None:
+    settings = {"farm": {"max_children": 2}}
+    with Farm(tmp_path, ["sip:127.0.0.1:9"], children=2, settings=settings) as farm:
+        farm.signal(signal.SIGTTIN)
+        until(lambda: "max_children" in farm.log(), "a word that it is enough")
+        assert ranks(farm) == [0, 1]
+        farm.signal(signal.SIGTTOU)
+        until(lambda: ranks(farm) == [0], "one worker")
+        seen = len(farm.log())
+        farm.signal(signal.SIGTTOU)
+        until(lambda: "TTOU" in farm.log()[seen:], "a word that one is the least")
+        assert ranks(farm) == [0]

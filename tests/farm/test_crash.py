@@ -1,0 +1,135 @@
+"""Done-when 4: SIGKILL to each kind of process in turn under traffic; nothing is lost by it.
+
+500 requests a second with the retransmissions of RFC 3261.  A killed worker takes at most one
+batch with it: what it had received and not sent (the caller repeats it), and what it had sent and
+not counted.  Sockets, cursor, counters and states are not in any worker, so they go on.
+"""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from ds_farm.dispatch.model import State
+from shm.layout import Role
+from tests.support import counts
+from tests.support.database import Row
+from tests.support.farm import Child, Farm
+from tests.support.sipp import Caller, Destination
+from tests.support.wait import until
+
+RATE = 500
+CALLS = 5_000
+BATCH = 64
+"""More than one turn of a worker's loop can hold."""
+
+ROLES = (Role.WORKER, Role.LOADER, Role.TIMER, Role.EXPORTER, Role.CONTROL)
+
+
+def kill_and_see_it_back(farm: Farm, victim: Child) -> None:
+    farm.signal(signal.SIGKILL, victim.pid)
+    until(
+        lambda: any(
+            (child.role, child.rank) == (victim.role, victim.rank)
+            and child.pid != victim.pid
+            and child.starts > victim.starts
+            for child in farm.processes()
+        ),
+        f"a successor of {victim.role.name} {victim.rank}",
+    )
+
+
+def test_any_process_may_die_under_traffic(tmp_path: Path, destinations: list[Destination]) -> None:
+    down = "sip:127.0.0.1:9"
+    rows = [*(Row(each.uri) for each in destinations), Row(down, state=1)]
+    with Farm(tmp_path, rows, children=3) as farm:
+        assert {child.role for child in farm.processes()} == set(ROLES)
+        with counts.Watcher(farm) as watcher, Caller(tmp_path, farm.sip, CALLS, RATE) as caller:
+            killed = 0
+            for role in ROLES:
+                ranks = range(farm.children) if role is Role.WORKER else (0,)
+                for rank in ranks:
+                    counts.wait_for_traffic(farm, RATE // 5)
+                    kill_and_see_it_back(farm, farm.child(role, rank))
+                    killed += role is Role.WORKER
+            assert caller.running, "the calls were over before the last kill"
+            result = caller.wait()
+        assert (result.successful, result.failed) == (CALLS, 0), caller.report()
+        assert watcher.readings > 50
+        assert watcher.went_back == []
+        assert farm.running
+
+        # Traffic has passed through every successor, and the supervisor has no more children
+        # than before.
+        assert len(farm.processes()) == farm.children + len(ROLES) - 1
+        now = counts.of(farm)
+        assert now.states == {each.uri: State.ACTIVE for each in destinations} | {
+            down: State.INACTIVE
+        }
+        assert now.requests[down] == 0
+        for each in destinations:
+            assert abs(now.requests[each.uri] - each.stop().calls) <= BATCH * killed
+
+        # The cursor counts every selection, so the shares of selections stay exact: only what was
+        # selected and not counted by a killed worker is missing.
+        selected = [now.selected[each.uri] for each in destinations]
+        assert max(selected) - min(selected) <= BATCH * killed + 1
+        assert now.cursors[1] >= sum(selected)
+
+
+def test_all_workers_at_once(tmp_path: Path, destinations: list[Destination]) -> None:
+    rows = [each.uri for each in destinations]
+    with Farm(tmp_path, rows) as farm, Caller(tmp_path, farm.sip, 2_000, RATE) as caller:
+        counts.wait_for_traffic(farm, 100)
+        before = farm.workers()
+        for worker in before:
+            farm.signal(signal.SIGKILL, worker.pid)
+        until(lambda: len(farm.workers()) == len(before), "workers again")
+        assert not {w.pid for w in before} & {w.pid for w in farm.workers()}
+        result = caller.wait()
+        assert (result.successful, result.failed) == (2_000, 0), caller.report()
+
+
+def test_a_worker_that_hangs_is_replaced(tmp_path: Path, destinations: list[Destination]) -> None:
+    rows = [each.uri for each in destinations]
+    settings = {"farm": {"hang_timeout_s": 1.0}}
+    with (
+        Farm(tmp_path, rows, settings=settings) as farm,
+        Caller(tmp_path, farm.sip, 3_000, RATE) as caller,
+    ):
+        counts.wait_for_traffic(farm, 100)
+        victim = farm.child(Role.WORKER, 1)
+        farm.signal(signal.SIGSTOP, victim.pid)
+        until(lambda: farm.child(Role.WORKER, 1).pid != victim.pid, "the successor", timeout_s=10.0)
+        result = caller.wait()
+        assert (result.successful, result.failed) == (3_000, 0), caller.report()
+
+
+def test_the_children_end_with_their_supervisor(tmp_path: Path) -> None:
+    farm = Farm(tmp_path, ["sip:127.0.0.1:9"])
+    with farm:
+        children = [child.pid for child in farm.processes()]
+        assert len(children) == farm.children + len(ROLES) - 1
+        farm.signal(signal.SIGKILL)
+        assert farm.wait() == -signal.SIGKILL
+        until(lambda: not farm.session(), "end of all children")
+        # What it has left in /dev/shm does not hinder the next start.
+        assert farm.shared_objects()
+        farm.start()
+        assert not {child.pid for child in farm.processes()} & set(children)
+
+
+def test_a_farm_that_was_killed_whole_starts_again(
+    tmp_path: Path, destinations: list[Destination]
+) -> None:
+    rows = [each.uri for each in destinations]
+    with Farm(tmp_path, rows) as farm:
+        for number in range(2):
+            with Caller(tmp_path, farm.sip, 300, RATE, name=f"caller{number}") as caller:
+                result = caller.wait()
+                assert (result.successful, result.failed) == (300, 0), caller.report()
+            assert counts.of(farm).received >= 300
+            farm.kill_all()
+            assert farm.shared_objects(), "killed, so nobody has cleared up"
+            farm.start()
+            assert counts.of(farm).received == 0

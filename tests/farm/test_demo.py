@@ -1,0 +1,36 @@
+"""`ds-farm demo`, which is `make run`: what a newcomer sees first."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.farm import COMMAND
+
+
+@pytest.mark.timeout(120)
+def test_without_a_terminal_it_runs_shows_and_ends(tmp_path: Path) -> None:
+    shared = set(os.listdir("/dev/shm"))
+    run = subprocess.run(
+        [COMMAND, "demo"],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        env=os.environ | {"COLUMNS": "160"},
+    )
+    assert run.returncode == 0, run.stdout
+    shares = [float(found) for found in re.findall(r"(\d+(?:\.\d+)?) ?%", run.stdout)]
+    assert len(shares) >= 3, run.stdout
+    assert all(abs(share - 100 / 3) < 0.5 for share in shares[-3:]), run.stdout
+    for word in ("sip:", "metrics", "/mi"):
+        assert word in run.stdout, run.stdout
+    assert "Traceback" not in run.stdout
+    left = set(os.listdir("/dev/shm")) - shared
+    assert not {name for name in left if "ds_farm" in name and "test" not in name}, left
