@@ -6,9 +6,11 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 export PYTHON
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-STAMP := $(VENV)/.installed
+INSTALLED := $(VENV)/.installed
+COMPILED := $(VENV)/.compiled
 PXD := $(shell find ds_farm workers shm -name '*.pxd')
-COMPILED := $(shell find ds_farm workers shm -name '*.pyx') $(PXD) $(wildcard $(PXD:.pxd=.py))
+PYX := $(shell find ds_farm workers shm -name '*.pyx')
+CYTHON := $(PYX) $(PXD) $(wildcard $(PXD:.pxd=.py))
 SOURCES := ds_farm workers shm tests benchmarks setup.py
 
 .PHONY: setup run test check format lint types layers wheel-test bench fuzz clean debian help
@@ -18,7 +20,7 @@ help:            ## this list
 
 # Two `make` at once wait for each other on the directory's lock; the second finds all done.
 setup:           ## .venv with ds-farm installed (editable, compiled) and the development tools
-	@flock . $(MAKE) --no-print-directory $(STAMP)
+	@flock . $(MAKE) --no-print-directory --silent $(COMPILED)
 
 run: setup       ## the demo farm: three local destinations, a caller, a live table; Ctrl-C ends it
 	@$(BIN)/ds-farm demo
@@ -36,7 +38,7 @@ format: setup
 lint: setup      ## ruff and cython-lint
 	@$(BIN)/ruff check $(wildcard $(SOURCES))
 	@$(BIN)/ruff format --check $(wildcard $(SOURCES))
-	@$(BIN)/cython-lint $(filter %.pyx %.pxd,$(COMPILED))
+	@$(BIN)/cython-lint $(PYX) $(PXD)
 
 types: setup     ## mypy --strict over packages, tests and benchmarks
 	@$(BIN)/mypy
@@ -67,9 +69,15 @@ $(BIN)/python:
 	@echo "make: upgrading pip in $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' || { rm -rf $(VENV); exit 1; }
 
-# The stamp is dated before the build: what changes while it compiles is compiled next time.
-$(STAMP): $(BIN)/python pyproject.toml setup.py $(COMPILED)
+# A change of metadata installs anew; a change of sources compiles only what it touches.
+# A stamp is dated before the build: what changes while it compiles is compiled next time.
+$(INSTALLED): $(BIN)/python pyproject.toml
 	@echo "make: installing ds-farm and its tools into $(VENV) (from PyPI; compiles the core, about a minute)"
 	@touch $@.new
 	@$(BIN)/python -m pip install --quiet --group dev --editable .
+	@mv $@.new $@
+
+$(COMPILED): $(INSTALLED) setup.py $(CYTHON)
+	@touch $@.new
+	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@mv $@.new $@
