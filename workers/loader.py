@@ -25,7 +25,7 @@ from ds_farm.dispatch.registry import Registry
 from ds_farm.errors import ConfigError, DatabaseError
 from shm.errors import SegmentError
 from workers.process import ProcessContext
-from workers.resolve import Resolver, system_lookup
+from workers.resolve import DEADLINE_S, Resolver, system_lookup
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,9 @@ TURN_S = 0.1
 """How late a request may be seen."""
 
 RESOLVE_AGAIN_S = 30.0
+FIRST_RESOLVE_S = 0.3
+"""The first table does not wait longer for names; they are asked for again at once."""
+
 COLLECT_S = 1.0
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 10.0
@@ -169,15 +172,18 @@ class Loader:
             skipped += result.skipped
             warnings += result.warnings
         self._header.database_up = 1
-        resolved = self._resolver.fill(sets)
+        resolved = self._resolver.fill(
+            sets, DEADLINE_S if self._header.generation else FIRST_RESOLVE_S
+        )
         return Loaded(resolved.sets, skipped, warnings, resolved.unknown)
 
     def _load(self, inherit_state: bool = True) -> None:
         started_s = time.monotonic()
         loaded = self._do(self._read)
+        is_first = not self._header.generation
         number = self._registry.publish(loaded.sets, inherit_state, len(loaded.skipped))
         self._loaded = loaded
-        self._resolve_due_s = time.monotonic() + RESOLVE_AGAIN_S
+        self._resolve_due_s = time.monotonic() + (0.0 if is_first else RESOLVE_AGAIN_S)
         for row in loaded.skipped:
             logger.warning(f"row skipped: {row}")  # texts that differ: none is held back
         for row in loaded.warnings:

@@ -117,10 +117,12 @@ class Resolver:
         for future in done:
             try:
                 answers[asked[future]] = tuple(future.result())
-            except (OSError, UnicodeError) as error:
-                logger.warning("%s does not resolve: %s", asked[future], error)
+            except OSError as error:
+                logger.warning(f"{asked[future]} does not resolve: {error.strerror}")
+            except UnicodeError as error:
+                logger.warning(f"{asked[future]} is no host name: {error}")
         for future in late:
-            logger.warning("%s does not resolve within %g s", asked[future], deadline_s)
+            logger.warning(f"{asked[future]} does not resolve within {deadline_s:g} s")
         return answers
 
 

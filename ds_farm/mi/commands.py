@@ -1,8 +1,8 @@
 """The MI commands: what each takes and gives, with OpenSIPS's names, texts and codes.
 
 Documentation section 1.5; results and errors as of OpenSIPS 4.0 (semantics section 6.4).  A
-command is a function of the farm and its arguments; `COMMANDS` is the table, `call` checks arguments
-against it.  No sockets here, and no waiting: control brings what a command needs in `Farm`.
+command is a function of the farm and its arguments; `COMMANDS` is the table, `call` checks the
+arguments against it.  No sockets and no waiting: control brings what a command needs in `Farm`.
 """
 
 from __future__ import annotations
