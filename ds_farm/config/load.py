@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,10 @@ _WORDS = {
 """pydantic's words for what it expected -> TOML's."""
 
 
+COMMAND_LINE = "--set"
+"""Stands for the file of a value that came with the command."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One mistake.  ``key`` is as in ``farm.children`` or ``farm.socket[0]``, "" for the file as
@@ -55,9 +59,12 @@ class ConfigProblems(ConfigError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-def load(path: Path | str, *, for_run: bool = False) -> Config:
+def load(
+    path: Path | str, *, for_run: bool = False, instead: Mapping[Location, object] | None = None
+) -> Config:
     """Read a file.  ``for_run`` demands what a farm cannot start without: a socket, a database.
 
+    ``instead`` has values that count instead of the file's, by section and key.
     Raises ConfigProblems with every mistake of the file.
     """
     path = Path(path)
@@ -66,11 +73,18 @@ def load(path: Path | str, *, for_run: bool = False) -> Config:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigProblems([_syntax_problem(path, text, error)]) from None
+    for place, value in (instead or {}).items():
+        data = _with(data, place, value)
     config, found = check(data, path, for_run=for_run)
     if config is None:
         lines = find_lines(text, [location for location, _ in found])
         raise ConfigProblems(
-            [Problem(path, lines[where], key_name(where), what) for where, what in found]
+            [
+                Problem(Path(COMMAND_LINE), 0, key_name(where), what)
+                if any(_overlap(where, place) for place in instead or {})
+                else Problem(path, lines[where], key_name(where), what)
+                for where, what in found
+            ]
         )
     return config
 
@@ -212,6 +226,14 @@ def _overlap(one: Location, other: Location) -> bool:
     """One is the other or lies inside it."""
     length = min(len(one), len(other))
     return one[:length] == other[:length]
+
+
+def _with(data: Any, place: Location, value: object) -> Any:
+    """A copy of the data with a value at this place; what is no table on the way is replaced."""
+    if not place:
+        return value
+    head, table = place[0], data if isinstance(data, dict) else {}
+    return {**table, head: _with(table.get(head), place[1:], value)}
 
 
 def _without(data: Any, where: Location) -> Any:

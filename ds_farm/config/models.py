@@ -186,7 +186,7 @@ PartitionLines = Annotated[
 
 
 class DispatcherConfig(Section):
-    """``[dispatcher]``: OpenSIPS's parameters; the numbers are documentation sections.
+    """``[dispatcher]``: OpenSIPS's parameters; numbers are sections of the module's documentation.
 
     What a partition really uses is in `ds_farm.config.partitions.resolve`.
     """

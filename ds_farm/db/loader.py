@@ -41,6 +41,7 @@ class LoadResult:
     ``warnings`` are about rows that are in them all the same.
     """
 
+    partition: str
     sets: tuple[DestinationSet, ...]
     skipped: tuple[SkippedRow, ...]
     version: int
@@ -84,6 +85,7 @@ def build(rows: Iterable[RawRow], partition: str, table_name: str, version: int)
     for destinations in sets.values():
         destinations.sort(key=lambda destination: -destination.priority)
     return LoadResult(
+        partition,
         tuple(DestinationSet(partition, number, tuple(found)) for number, found in sets.items()),
         tuple(skipped),
         version,

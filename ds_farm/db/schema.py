@@ -7,6 +7,7 @@ as in documentation 1.3.21 to 1.3.27.  Only makes what is missing: no row is eve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -17,13 +18,16 @@ from sqlalchemy import (
     MetaData,
     Table,
     UniqueConstraint,
+    column,
     inspect,
     select,
+    table,
     text,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import SQLAlchemyError
 
+from ds_farm.config import DispatcherConfig
 from ds_farm.db import url as urls
 from ds_farm.errors import DatabaseError
 
@@ -45,6 +49,20 @@ class Names:
     priority: str = "priority"
     attrs: str = "attrs"
     socket: str = "socket"
+
+    @classmethod
+    def of(cls, config: DispatcherConfig, table_name: str) -> Names:
+        """The configured names, for a partition's table."""
+        return cls(
+            table=table_name,
+            setid=config.setid_col,
+            destination=config.destination_col,
+            state=config.state_col,
+            weight=config.weight_col,
+            priority=config.priority_col,
+            attrs=config.attrs_col,
+            socket=config.socket_col,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +142,24 @@ def create_database(db_url: str, names: Names = Names(), version: int = NEWEST) 
                 row = {"table_name": names.table, "table_version": version}
                 connection.execute(versions.insert().values(row))
             return Created(is_new, known is None)
+    except SQLAlchemyError as error:
+        raise DatabaseError(f"{urls.show(url)}: {reason(error)}") from None
+    finally:
+        engine.dispose()
+
+
+def insert_destinations(db_url: str, names: Names, rows: Sequence[tuple[int, str]]) -> None:
+    """Add (set id, destination URI) rows; all other columns get the table's defaults.
+
+    Raises DatabaseError or ConfigError.
+    """
+    url = urls.parse(db_url)
+    engine = urls.engine(url)
+    target = table(names.table, column(names.setid), column(names.destination))
+    values = [{names.setid: set_id, names.destination: uri} for set_id, uri in rows]
+    try:
+        with engine.begin() as connection:
+            connection.execute(target.insert(), values)
     except SQLAlchemyError as error:
         raise DatabaseError(f"{urls.show(url)}: {reason(error)}") from None
     finally:

@@ -1,0 +1,108 @@
+"""``ds-farm check``: all that a start would trip over, found before it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ds_farm.cli.options import CONFIG_NAME, REFUSED, ConfigOption, SetOption, load_config
+from ds_farm.errors import FarmError
+
+if TYPE_CHECKING:
+    from ds_farm.config import Config
+    from ds_farm.db.loader import LoadResult
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found; problems make the exit code 1, warnings do not."""
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    summary: list[str] = field(default_factory=list)
+
+
+def check(config: ConfigOption = Path(CONFIG_NAME), settings: SetOption = None) -> None:
+    """Validate configuration, routing module and databases, and print every problem.
+
+    Nothing is changed and no socket is opened, so it may run beside a farm.
+    """
+    loaded = load_config(config, settings or (), for_run=True)
+    findings = Findings()
+    findings.summary.append(f"configuration {config}: farm {loaded.farm.name!r}")
+    _check_route_module(loaded, findings)
+    results = list(_check_databases(loaded, findings))
+    _check_route_sets(loaded, results, findings)
+    for text in findings.problems:
+        print(text, file=sys.stderr)
+    for text in findings.warnings:
+        print(f"warning: {text}", file=sys.stderr)
+    if findings.problems:
+        count = len(findings.problems)
+        print(f"{count} problem{'s' if count > 1 else ''} found", file=sys.stderr)
+        raise typer.Exit(REFUSED)
+    for text in findings.summary:
+        print(f"ok  {text}")
+
+
+def _check_route_module(config: Config, findings: Findings) -> None:
+    path = config.route_module
+    if path is None:
+        route = config.route
+        findings.summary.append(f"built-in route: set {route.set!r}, algorithm {route.algorithm!r}")
+        return
+    from ds_farm.cli.route_file import RouteFileError, check_file  # noqa: PLC0415 - this case only
+
+    try:
+        check_file(path)
+    except RouteFileError as error:
+        findings.problems.append(str(error))
+    else:
+        findings.summary.append(f"routing module {path}")
+
+
+def _check_databases(config: Config, findings: Findings) -> Iterator[LoadResult]:
+    from ds_farm.config import resolve  # noqa: PLC0415 - keeps `--help` quick
+    from ds_farm.db import loader, url  # noqa: PLC0415 - SQLAlchemy, for this command alone
+
+    for partition in resolve(config.dispatcher):
+        try:
+            result = loader.load(config.dispatcher, partition)
+        except FarmError as error:
+            findings.problems.append(f"partition {partition.name!r}: {error}")
+            continue
+        where = f"partition {partition.name!r}"
+        findings.problems.extend(f"{where}: {row}" for row in result.skipped)
+        findings.warnings.extend(f"{where}: {row}" for row in result.warnings)
+        count = sum(len(one.destinations) for one in result.sets)
+        findings.summary.append(
+            f"{where}: {count} destinations in {len(result.sets)} sets, table version "
+            f"{result.version}, {url.show(url.parse(partition.db_url))}"
+        )
+        yield result
+
+
+def _check_route_sets(config: Config, results: list[LoadResult], findings: Findings) -> None:
+    """The built-in route names its sets; a routing module may choose them while it runs."""
+    from ds_farm.config.opensips import parse_route_sets  # noqa: PLC0415 - keeps `--help` quick
+    from ds_farm.dispatch.model import DEFAULT_PARTITION  # noqa: PLC0415 - the same
+
+    if config.route_module:
+        return
+    wanted = parse_route_sets(config.route.set)
+    partition = wanted.partition or DEFAULT_PARTITION
+    sets = [one for result in results for one in result.sets if one.partition == partition]
+    if not any(result.partition == partition for result in results):
+        return  # its database has been reported
+    present = {one.id for one in sets}
+    for number in wanted.ids:
+        if number not in present:
+            findings.problems.append(
+                f"{config.path}: route.set: partition {partition!r} has no set {number}, "
+                + (f"only {', '.join(map(str, sorted(present)))}" if present else "it has none")
+            )

@@ -1,0 +1,69 @@
+"""Options that several commands share, and reading the configuration for a command."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from ds_farm.config import Config
+    from ds_farm.config.rules import Location
+
+CONFIG_NAME = "ds_farm.toml"
+
+REFUSED = 1
+NOT_REACHABLE = 3
+
+ConfigOption = Annotated[
+    Path, typer.Option("-c", "--config", metavar="FILE", help="Configuration file.")
+]
+
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A value instead of the file's, such as farm.name=b or farm.children=2.",
+    ),
+]
+
+
+def load_config(path: Path, settings: Sequence[str] = (), *, for_run: bool = False) -> Config:
+    """The configuration; prints every mistake to stderr and exits 1 if it has any.
+
+    ``settings`` are ``section.key=value``, the value in TOML or plain text.
+    """
+    from ds_farm.config import ConfigProblems, load  # noqa: PLC0415 - keeps `--help` quick
+
+    instead = dict(map(parse_setting, settings))
+    try:
+        return load(path, for_run=for_run, instead=instead)
+    except ConfigProblems as error:
+        print(error, file=sys.stderr)
+        if not path.exists():
+            print("'ds-farm init' writes a configuration to start with", file=sys.stderr)
+        raise typer.Exit(REFUSED) from None
+
+
+def parse_setting(text: str) -> tuple[Location, object]:
+    """``farm.children=2`` as (("farm", "children"), 2); what is not TOML is text."""
+    key, equals, value = text.partition("=")
+    place = tuple(part.strip() for part in key.split("."))
+    if not equals or len(place) < 2 or not all(place):
+        raise typer.BadParameter(f"expected section.key=value, got {text!r}")
+    try:
+        return place, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return place, value
+
+
+def refuse(text: str, code: int = REFUSED) -> NoReturn:
+    """Print a reason to stderr and exit."""
+    print(text, file=sys.stderr)
+    raise typer.Exit(code)
