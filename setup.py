@@ -14,11 +14,28 @@ TRACE = os.environ.get("DS_FARM_TRACE") == "1"
 # Pure-Python mode (.py with a .pxd): bytes in, numbers out.  Plain Cython (.pyx): the system.
 MODULES = [
     "shm/_native.pyx",
+    "ds_farm/sip/_names.pyx",
+    "ds_farm/sip/_scan.py",
+    "ds_farm/sip/_via.py",
+    "ds_farm/sip/_uri.py",
+    "ds_farm/sip/_auth.py",
+    "ds_farm/sip/_branch.py",
+    "ds_farm/sip/_edit.pyx",
+    "ds_farm/proxy/_wire.pyx",
+    "ds_farm/proxy/_route.pyx",
+    "ds_farm/proxy/_forward.pyx",
+    "ds_farm/proxy/_reply.pyx",
+    "ds_farm/proxy/_request.pyx",
+    "ds_farm/proxy/_core.pyx",
+    "ds_farm/script/_request.pyx",
+    "workers/_udp.pyx",
+    "ds_farm/dispatch/_hash.py",
+    "ds_farm/dispatch/_select.py",
+    "ds_farm/dispatch/_live.pyx",
 ]
 
 DIRECTIVES = {
     "language_level": 3,
-    "annotation_typing": False,
     "boundscheck": False,
     "wraparound": False,
     "cdivision": True,

@@ -40,7 +40,10 @@ cdef struct Header:
     uint64_t last_reload_ns            # CLOCK_REALTIME of the last successful one
     uint64_t reload_requests           # anybody, fetch-and-add: the loader compares with what it has served
     uint64_t database_up               # 1 while the loader reached it at its last try
-    uint64_t spare1[7]
+    uint64_t reload_served             # reload_requests as the last reload that has ended began
+    uint64_t reload_fresh              # the latest request for the database's states (inherit_state=0)
+    uint64_t reload_successful         # 1 if the last reload was; written before reload_served
+    uint64_t spare1[4]
     # -- locks: pid of the holder beside each semaphore, compare-and-swap (shm/locks.py)
     uint64_t lock_holder[8]
     uint64_t lock_recoveries[8]        # how often a dead holder's lock was taken over
@@ -77,9 +80,8 @@ cdef struct Worker:                    # counters of one SIP worker, written by 
 
 
 cdef struct Set:
-    uint64_t identity                  # hash of partition and id; loader, under LockId.PUBLISH
     uint64_t state_version             # fetch-and-add by whoever changed a state in this set
-    uint64_t spare0[6]
+    uint64_t spare0[7]
     uint64_t cursor                    # round robin: fetch-and-add by SIP workers; a line of its own
     uint64_t spare1[7]
 
@@ -88,8 +90,7 @@ cdef struct Destination:
     uint64_t word                      # state 8 bit | failures 24 bit | change number 32 bit; compare-and-swap
     uint64_t changed_ns                # CLOCK_REALTIME of the last change; by whoever won the swap
     uint64_t set_slot                  # loader, under LockId.PUBLISH
-    uint64_t in_use                    # 1 while a table names it
-    uint64_t spare[4]
+    uint64_t spare[5]
 
 
 cdef struct SetCounters:               # [rank][set], written by that worker alone

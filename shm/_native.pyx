@@ -58,6 +58,14 @@ cdef class Memory:
         """The word at ``offset``, with acquire order."""
         return ds_load(self.at(offset))
 
+    def words(self, Py_ssize_t offset, Py_ssize_t count):
+        """The ``count`` words from ``offset`` on, each loaded by itself."""
+        if count <= 0:
+            return []
+        self.at(offset)
+        self.at(offset + 8 * (count - 1))
+        return [ds_load(<uint64_t *>(self.base + offset) + i) for i in range(count)]
+
     def store(self, Py_ssize_t offset, uint64_t value):
         """Write the word at ``offset``, with release order."""
         ds_store(self._writable_at(offset), value)
@@ -107,6 +115,9 @@ FIELDS = {
         "last_reload_ns": _offset(&_h, &_h.last_reload_ns, sizeof(_h.last_reload_ns)),
         "reload_requests": _offset(&_h, &_h.reload_requests, sizeof(_h.reload_requests)),
         "database_up": _offset(&_h, &_h.database_up, sizeof(_h.database_up)),
+        "reload_served": _offset(&_h, &_h.reload_served, sizeof(_h.reload_served)),
+        "reload_fresh": _offset(&_h, &_h.reload_fresh, sizeof(_h.reload_fresh)),
+        "reload_successful": _offset(&_h, &_h.reload_successful, sizeof(_h.reload_successful)),
         "lock_holder": _offset(&_h, &_h.lock_holder, sizeof(_h.lock_holder)),
         "lock_recoveries": _offset(&_h, &_h.lock_recoveries, sizeof(_h.lock_recoveries)),
     },
@@ -142,7 +153,6 @@ FIELDS = {
         "dropped": _offset(&_w, &_w.dropped, sizeof(_w.dropped)),
     },
     "Set": {
-        "identity": _offset(&_s, &_s.identity, sizeof(_s.identity)),
         "state_version": _offset(&_s, &_s.state_version, sizeof(_s.state_version)),
         "cursor": _offset(&_s, &_s.cursor, sizeof(_s.cursor)),
     },
@@ -150,7 +160,6 @@ FIELDS = {
         "word": _offset(&_d, &_d.word, sizeof(_d.word)),
         "changed_ns": _offset(&_d, &_d.changed_ns, sizeof(_d.changed_ns)),
         "set_slot": _offset(&_d, &_d.set_slot, sizeof(_d.set_slot)),
-        "in_use": _offset(&_d, &_d.in_use, sizeof(_d.in_use)),
     },
     "SetCounters": {
         "selections": _offset(&_sc, &_sc.selections, sizeof(_sc.selections)),

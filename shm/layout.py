@@ -144,6 +144,9 @@ class HeaderView(View):
     last_reload_ns = _Word()
     reload_requests = _Word()
     database_up = _Word()
+    reload_served = _Word()
+    reload_fresh = _Word()
+    reload_successful = _Word()
 
 
 class ProcessView(View):
@@ -186,7 +189,6 @@ class SetView(View):
 
     __slots__ = ()
     STRUCT = "Set"
-    identity = _Word()
     state_version = _Word()
     cursor = _Word()
 
@@ -199,7 +201,6 @@ class DestinationView(View):
     word = _Word()
     changed_ns = _Word()
     set_slot = _Word()
-    in_use = _Word()
 
 
 class SetCountersView(View):

@@ -66,9 +66,7 @@ class Lock:
             initial_value=1,
         )
 
-    def acquire(
-        self, timeout_s: float = 30.0, repair: Callable[[], None] = lambda: None
-    ) -> None:
+    def acquire(self, timeout_s: float = 30.0, repair: Callable[[], None] = lambda: None) -> None:
         """Wait for the lock and become its holder.
 
         ``repair`` runs once, with the lock held, if it was taken over from a dead holder.

@@ -131,7 +131,7 @@ class Segment:
         header.max_destinations = layout.max_destinations
         header.supervisor_pid = os.getpid()
         header.supervisor_start = start_time(os.getpid())
-        header.created_ns = time.time_ns()
+        header.created_ns = self.now_ns()
         for index in range(FIELDS["Header"]["secret"][1]):
             self.memory.store(header.offset("secret", index), secrets.randbits(64))
         header.magic = MAGIC
@@ -194,6 +194,10 @@ class Segment:
     def lock(self, lock: LockId) -> Lock:
         """The farm's lock of that number."""
         return Lock(self.memory, object_name(self.farm), lock)
+
+    def now_ns(self) -> int:
+        """The clock that stamps in the segment are taken from (CLOCK_REALTIME)."""
+        return time.time_ns()
 
     def secret(self) -> bytes:
         """The farm's 16-byte key for branches and tags."""

@@ -137,8 +137,12 @@ class ProcessContext:
         self.beat()
         readable, _, _ = select.select([self.requests.wake_fd], [], [], timeout_s)
         if readable:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self.requests.wake_fd, 4096)
+            self.drain_wake()
+
+    def drain_wake(self) -> None:
+        """Forget the signals that have been heard, so that ``wake_fd`` is quiet again."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.requests.wake_fd, 4096)
 
 
 def load_main(kind: ProcessKind) -> Callable[[ProcessContext], None]:

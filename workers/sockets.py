@@ -56,6 +56,12 @@ class Listener:
         """Bound literal address and port (the real one if the configured port is 0)."""
         return bound_address(self.sockets[0])
 
+    @property
+    def advertised(self) -> Endpoint:
+        """What our Via says: the ``as`` part of the specification, else where it is bound."""
+        told = Endpoint(self.spec.advertised_host, self.spec.advertised_port)
+        return self.address if told == Endpoint(self.spec.host, self.spec.port) else told
+
     def open(self, rank: int, receive_buffer_bytes: int) -> None:
         """Have a socket for ``rank`` (and all below): bind the ones that are missing.
 

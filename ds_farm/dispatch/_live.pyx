@@ -1,0 +1,199 @@
+"""Selecting from sets in a SIP worker (semantics section 2; decisions 2 to 8, 13).
+
+A `LiveSet` is rebuilt from the table at each generation; its hot state (cursor, states) is in the
+segment and outlives it.  What is chosen here is an index in the set's order.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+from ds_farm.dispatch._select cimport draw, draw_active, keep_active, probe_up, sum_up
+from shm._layout cimport Destination, DestinationCounters, Set, SetCounters
+from shm._native cimport Memory, ds_add, ds_count, ds_load
+
+from ds_farm.dispatch.table import unpack
+
+# Algorithms by their documented numbers; every other number is X, the first entry.
+cdef enum:
+    CALL_ID = 0
+    FROM_URI = 1
+    TO_URI = 2
+    REQUEST_URI = 3
+    ROUND_ROBIN = 4
+    AUTH_USER = 5
+    RANDOM = 6
+    VARIABLES = 7
+    FIRST = 8
+    LOAD = 9
+
+
+cdef const uint32_t *_words(bytes column, Py_ssize_t count) except NULL:
+    if len(column) < 4 * count:
+        raise ValueError("a column of the table is too short")
+    return <const uint32_t *><const char *>column
+
+
+cdef class LiveSet:
+    """One set.  Made by `LiveTable`; `pick` is the Python way in, workers call `select`."""
+
+    def __cinit__(self, dict columns, segment, int rank):
+        cdef Memory memory = segment.memory
+        cdef int set_slot = columns["slot"]
+        self._columns = columns
+        self._memory = memory
+        self.partition = columns["partition"]
+        self.id = columns["id"]
+        self.size = len(columns["slots"]) // 4
+        self.shared = <Set *>memory.at(segment.set(set_slot).base)
+        self.counters = <SetCounters *>memory.at(segment.set_counters(rank, set_slot).base)
+        self._destinations = <Destination *>memory.at(segment.destination(0).base)
+        self._destination_counters = <DestinationCounters *>memory.at(
+            segment.counters(rank, 0).base
+        )
+        self.slots = _words(columns["slots"], self.size)
+        for i in range(self.size):
+            if self.slots[i] >= <uint32_t>segment.layout.max_destinations:
+                raise ValueError(f"set {self.id} names destination slot {self.slots[i]}")
+        self.weights = _words(columns["weights"], self.size)
+        self.uri_ends = _words(columns["uri_ends"], self.size)
+        self.host_spans = _words(columns["host_spans"], 2 * self.size)
+        self.uris = columns["uris"]
+        if len(columns["endpoints"]) != self.size * sizeof(Endpoint):
+            raise ValueError("the endpoint column has a wrong length")
+        self.endpoints = <const Endpoint *><const char *>columns["endpoints"]
+        self._prepare(&self._views[0], self.size, columns["turns"])
+        # With flag D and more than one entry the last one is kept for the end (decision 13).
+        self._prepare(&self._views[1], max(1, self.size - 1), columns["turns_but_last"] or
+                      columns["turns"])
+
+    cdef int _prepare(self, View *view, int size, bytes turns) except -1:
+        cdef uint32_t total = 0
+        cdef int i
+        view.size = size
+        view.turns = _words(turns, 0)
+        view.turns_nr = len(turns) // 4
+        for i in range(view.turns_nr):
+            if view.turns[i] >= <uint32_t>size:
+                raise ValueError(f"set {self.id} has a turn for destination {view.turns[i]}")
+        view.active = <unsigned char *>calloc(size + 1, 1)
+        view.running = <uint32_t *>calloc(size + 1, 4)
+        view.active_running = <uint32_t *>calloc(size + 1, 4)
+        view.active_turns = <uint32_t *>calloc(view.turns_nr + 1, 4)
+        if not (view.active and view.running and view.active_running and view.active_turns):
+            raise MemoryError
+        for i in range(size):
+            total += self.weights[i]
+            view.running[i] = total
+        return 0
+
+    def __dealloc__(self):
+        for i in range(2):
+            free(self._views[i].active)
+            free(self._views[i].running)
+            free(self._views[i].active_running)
+            free(self._views[i].active_turns)
+
+    cdef bint is_active(self, int index) noexcept nogil:
+        """Takes calls: its state is active and its address is known (decision 23)."""
+        return (
+            (ds_load(&self._destinations[self.slots[index]].word) & 0xFF) == 0
+            and self.endpoints[index].version != 0
+        )
+
+    cdef View *view(self, bint but_last) except NULL:
+        """Arrays for a draw, made anew if a state has moved since the last one."""
+        cdef View *view = &self._views[1 if but_last else 0]
+        if view.version != ds_load(&self.shared.state_version) + 1:
+            self._rebuild(view)
+        return view
+
+    cdef int _rebuild(self, View *view) except -1:
+        # The version is read first: a change during the walk is seen again at the next pick.
+        cdef uint64_t version = ds_load(&self.shared.state_version) + 1
+        cdef int i
+        for i in range(view.size):
+            view.active[i] = self.is_active(i)
+        view.active_nr = sum_up(self.weights, view.active, view.size, view.active_running)
+        view.active_turns_nr = keep_active(
+            view.turns, view.turns_nr, view.active, view.active_turns
+        )
+        view.version = version
+        return 0
+
+    cdef int select(self, int algorithm, uint64_t h, bint use_default) except -2:
+        """Index of the chosen destination, -1 if there is none.
+
+        ``h`` is the hash or random number of the algorithms that use one, for LOAD the index
+        that the caller found.  Algorithm 5 without a user comes as ROUND_ROBIN (decision 3).
+        """
+        cdef View *view
+        cdef int chosen
+        if self.size == 0:
+            return -1
+        view = self.view(use_default and self.size > 1)
+        if view.active_nr == 0:
+            chosen = -1
+        elif algorithm == ROUND_ROBIN:
+            # Every destination of weight 0 has no turn; if only such are active, they share alike.
+            h = ds_add(&self.shared.cursor, 1)
+            if view.active_turns_nr:
+                chosen = view.active_turns[h % <uint64_t>view.active_turns_nr]
+            else:
+                chosen = draw_active(
+                    view.active_running, view.active, view.size, view.active_nr, h
+                )
+        elif algorithm == LOAD and h < <uint64_t>view.size and view.active[h]:
+            chosen = <int>h
+        elif algorithm < 0 or algorithm >= FIRST:
+            chosen = probe_up(view.active, view.size, 0)
+        else:
+            chosen = draw(view.running, view.size, h)
+            if not view.active[chosen]:
+                chosen = draw_active(
+                    view.active_running, view.active, view.size, view.active_nr, h
+                )
+        if chosen < 0 and use_default and self.is_active(self.size - 1):
+            chosen = self.size - 1
+        if chosen < 0:
+            ds_count(&self.counters.failures, 1)
+        else:
+            ds_count(&self.counters.selections, 1)
+            self.count_selected(chosen)
+        return chosen
+
+    cdef void count_selected(self, int index) noexcept nogil:
+        ds_count(&self._destination_counters[self.slots[index]].selected, 1)
+
+    def pick(self, int algorithm, uint64_t h=0, bint use_default=False):
+        """What `select` chooses, for tests and tools; None if there is none."""
+        cdef int chosen = self.select(algorithm, h, use_default)
+        return None if chosen < 0 else chosen
+
+    def active(self):
+        """Indexes of the destinations that take calls now, in order."""
+        return [i for i in range(self.size) if self.is_active(i)]
+
+    def uri(self, int index):
+        """URI of a destination, the database's text."""
+        if not 0 <= index < self.size:
+            raise IndexError(index)
+        start = self.uri_ends[index - 1] if index else 0
+        return self.uris[start:self.uri_ends[index]].decode()
+
+
+cdef class LiveTable:
+    """All sets of one generation, for the SIP worker of one rank."""
+
+    def __cinit__(self, segment, uint64_t generation, bytes data, int rank):
+        cdef Memory memory = segment.memory
+        self.generation = generation
+        self.destinations_used = segment.header.destinations_used
+        self.counters = <DestinationCounters *>memory.at(segment.counters(rank, 0).base)
+        self.sets = {
+            (columns["partition"], columns["id"]): LiveSet(columns, segment, rank)
+            for columns in unpack(data)
+        }
+
+    cpdef LiveSet find(self, str partition, int set_id):
+        """The set of that number, None if there is none."""
+        return self.sets.get((partition, set_id))

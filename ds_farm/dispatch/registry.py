@@ -1,0 +1,210 @@
+"""Destinations in the shared segment: publishing tables, allotting slots, changing states.
+
+The only place that writes set and destination slots.  A slot belongs to (partition, set, URI,
+n-th of that URI) for as long as a table names it, so state, failure count, cursor and counters
+live over reloads (decision 21).  The state word is one 64-bit word, changed by compare-and-swap:
+
+    bits 0..7 State | 8..31 failures in a row | 32..63 number of changes
+
+NOTES
+ (a) Order of a change: word, then the set's `state_version`.  Workers rebuild their view of a set
+     when that number moves.  A process that dies between the two leaves workers with the old
+     view, so every process bumps all versions when it starts (`announce`).
+ (b) A slot is free once the current table does not name it; its counters are zeroed when it is
+     allotted again.  A worker moves to a new table within one batch, long before a second
+     reload could give the slot away.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from ds_farm.dispatch.model import DestinationSet, State
+from ds_farm.dispatch.table import SetRecord, Table, decode, encode
+from shm._native import SIZES
+from shm.errors import SegmentError
+from shm.generation import Generations
+from shm.layout import Role
+from shm.locks import LockId
+from shm.segment import Segment
+
+Key = tuple[str, int, str, int]
+"""Identity of a destination: partition, set id, URI, which of several equal ones."""
+
+_STATE_MASK = 0xFF
+_FAILURES_SHIFT, _FAILURES_MASK = 8, 0xFFFFFF
+_CHANGES_SHIFT, _CHANGES_MASK = 32, 0xFFFFFFFF
+
+
+class Registry:
+    """A process's access to sets and destinations of its farm's segment."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self._generations = Generations(segment)
+        self._table = Table(0, ())
+
+    # -- reading
+
+    def table(self) -> Table:
+        """The current table; decoded again only when a newer one has been published."""
+        if self._table.generation != self.segment.header.generation:
+            current = self._generations.current()
+            if current is not None:
+                number, data = current
+                with data:
+                    self._table = decode(number, data[:])
+        return self._table
+
+    def state(self, slot: int) -> State:
+        """State of the destination in ``slot``."""
+        return State(self.segment.destination(slot).word & _STATE_MASK)
+
+    def failures(self, slot: int) -> int:
+        """Its failures in a row, as far as they count towards probing."""
+        return (self.segment.destination(slot).word >> _FAILURES_SHIFT) & _FAILURES_MASK
+
+    def changes(self, slot: int) -> int:
+        """How often its state has changed; wraps at 2**32."""
+        return self.segment.destination(slot).word >> _CHANGES_SHIFT
+
+    # -- states
+
+    def set_state(self, slot: int, state: State) -> bool:
+        """Give a destination a state; True if it had another one.
+
+        Failures in a row start at 0 again (decisions 14 and 15).  Takes no lock.
+        """
+        view = self.segment.destination(slot)
+        offset = view.offset("word")
+        while True:
+            word = self.segment.memory.load(offset)
+            changed = word & _STATE_MASK != state
+            changes = (word >> _CHANGES_SHIFT) + changed
+            new = (changes & _CHANGES_MASK) << _CHANGES_SHIFT | state
+            if self.segment.memory.swap(offset, word, new):
+                break
+        if changed:
+            view.changed_ns = self.segment.now_ns()
+            self.segment.set(view.set_slot).add("state_version")
+        return changed
+
+    def announce(self) -> None:
+        """Let every worker look at all states again (note a)."""
+        for slot in range(self.segment.header.sets_used):
+            self.segment.set(slot).add("state_version")
+
+    # -- publishing
+
+    def publish(
+        self, sets: Sequence[DestinationSet], inherit_state: bool = True, skipped_rows: int = 0
+    ) -> int:
+        """Make these sets the current table; returns its generation.
+
+        States, failures and cursors of what stays are kept; ``inherit_state=False`` takes the
+        states given.  SegmentError names what does not fit; nothing has changed then.
+        Takes LockId.PUBLISH.
+        """
+        with self.segment.lock(LockId.PUBLISH):
+            return self._publish(sets, inherit_state, skipped_rows)
+
+    def _publish(
+        self, sets: Sequence[DestinationSet], inherit_state: bool, skipped_rows: int
+    ) -> int:
+        segment, before = self.segment, self.table()
+        layout, header = segment.layout, segment.header
+        set_slots = {(one.partition, one.id): one.slot for one in before.sets}
+        slots = {key: slot for one in before.sets for key, slot in _keys(one)}
+        free_sets = _free(set(set_slots.values()), layout.max_sets)
+        free = _free(set(slots.values()), layout.max_destinations)
+        new_sets: list[tuple[DestinationSet, int, list[int]]] = []
+        fresh: list[tuple[int, int, State]] = []
+        fresh_sets: list[int] = []
+        for one in sets:
+            slot = set_slots.get((one.partition, one.id))
+            if slot is None:
+                slot = _take(free_sets, "set", layout.max_sets, "max_sets")
+                fresh_sets.append(slot)
+            own: list[int] = []
+            seen: Counter[str] = Counter()
+            for destination in one.destinations:
+                key = (one.partition, one.id, destination.uri, seen[destination.uri])
+                seen[destination.uri] += 1
+                known = slots.get(key)
+                if known is None:
+                    known = _take(free, "destination", layout.max_destinations, "max_destinations")
+                    fresh.append((known, slot, destination.state))
+                elif not inherit_state:
+                    self.set_state(known, destination.state)
+                own.append(known)
+            new_sets.append((one, slot, own))
+        data = encode(new_sets)
+        self._prepare(fresh_sets, fresh)
+        number = self._generations.publish(data)
+        header.rows_skipped = skipped_rows
+        header.last_reload_ns = segment.now_ns()
+        header.add("reloads_ok")
+        return number
+
+    def _prepare(self, fresh_sets: Sequence[int], fresh: Sequence[tuple[int, int, State]]) -> None:
+        """Initialise slots that the table about to be published allots; reserves their pages."""
+        segment, header = self.segment, self.segment.header
+        old_sets, old = header.sets_used, header.destinations_used
+        header.sets_used = max([old_sets, *(slot + 1 for slot in fresh_sets)])
+        header.destinations_used = max([old, *(slot + 1 for slot, _, _ in fresh)])
+        # A worker that starts now reserves its own rows, by the numbers just written.
+        ranks = _ranks(segment)
+        for rank in ranks:
+            segment.reserve_counters(rank, header.sets_used, header.destinations_used)
+        for slot in fresh_sets:
+            view = segment.set(slot)
+            view.cursor = 0
+            view.add("state_version")
+            for rank in ranks if slot < old_sets else ():
+                _zero(segment, segment.set_counters(rank, slot).base, SIZES["SetCounters"])
+        now_ns = segment.now_ns()
+        for slot, set_slot, state in fresh:
+            destination = segment.destination(slot)
+            destination.set_slot = set_slot
+            destination.changed_ns = now_ns
+            destination.word = int(state)
+            for rank in ranks if slot < old else ():
+                _zero(segment, segment.counters(rank, slot).base, SIZES["DestinationCounters"])
+
+    def collect(self) -> list[int]:
+        """Remove tables that nobody works with any more; returns their generations."""
+        return self._generations.collect()
+
+
+def _keys(record: SetRecord) -> Iterator[tuple[Key, int]]:
+    seen: Counter[str] = Counter()
+    for destination in record.destinations:
+        yield (
+            (record.partition, record.id, destination.uri, seen[destination.uri]),
+            destination.slot,
+        )
+        seen[destination.uri] += 1
+
+
+def _free(taken: set[int], limit: int) -> Iterator[int]:
+    return (slot for slot in range(limit) if slot not in taken)
+
+
+def _take(free: Iterator[int], what: str, limit: int, parameter: str) -> int:
+    for slot in free:
+        return slot
+    raise SegmentError(
+        f"more than {limit} {what}s: raise {parameter} in the [farm] section and restart"
+    )
+
+
+def _ranks(segment: Segment) -> list[int]:
+    """Ranks of workers that have started: theirs are the counter rows that exist."""
+    slots = (segment.process(index) for index in range(segment.layout.max_processes))
+    return sorted({view.rank for view in slots if view.role == Role.WORKER and view.starts})
+
+
+def _zero(segment: Segment, base: int, size: int) -> None:
+    for offset in range(base, base + size, 8):
+        segment.memory.store(offset, 0)

@@ -1,0 +1,32 @@
+"""From received datagrams to datagrams to send: one `receive` a batch.
+
+Cost for a forwarded request and its response: two scans, two copies, one hash, one call of the
+routing function.  No system call, no clock.
+"""
+
+from libc.stdint cimport int64_t
+
+from ds_farm.proxy._request cimport BaseRequest
+from ds_farm.proxy._wire cimport Inbox, Network, Outbox, Peer
+from ds_farm.sip._scan cimport Message
+from shm._layout cimport DestinationCounters, Worker
+
+
+cdef class Core:
+    cdef readonly Network network
+    cdef readonly Outbox out
+    cdef BaseRequest request
+    cdef object _make_request
+    cdef object _route
+    cdef object _on_error
+    cdef Worker *counters
+    cdef DestinationCounters *destinations
+    cdef int destinations_limit
+
+    cdef int receive(self, Inbox inbox, int listener) except -1
+    cdef int _datagram(self, const unsigned char *data, int length, const Peer *source, int listener) except -1
+    cdef int _request_in(self, BaseRequest request) except -1
+    cdef int _reject(self, BaseRequest request, int fault) except -1
+    cdef int _run_route(self, BaseRequest request) except -1
+    cdef int _response_in(self, const unsigned char *data, Message *m) except -1
+    cdef void drop(self, int reason) noexcept

@@ -1,0 +1,22 @@
+from collections.abc import Callable
+
+from ds_farm.proxy._request import BaseRequest
+from ds_farm.proxy._wire import Network, Outbox
+from shm.segment import Segment
+
+class Core:
+    network: Network
+    out: Outbox
+    def __init__(
+        self,
+        network: Network,
+        out: Outbox,
+        make_request: Callable[[], BaseRequest],
+        route: Callable[[BaseRequest], object],
+        on_error: Callable[[Exception], None],
+        segment: Segment,
+        rank: int,
+    ) -> None: ...
+    def handle(
+        self, data: bytes, ip: str, port: int, listener: int = 0
+    ) -> list[tuple[bytes, str, int, int]]: ...

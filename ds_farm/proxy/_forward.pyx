@@ -1,0 +1,234 @@
+"""The steps that a stateless proxy takes (RFC 3261 section 16.6, in its order, with 16.11).
+
+A message is copied once, with a few byte ranges exchanged; nothing is parsed and printed again.
+The Via that goes on top carries a branch of three parts that answer three questions:
+
+    z9hG4bK UUUUUUUUUUUUUUUU . LLLLLLLLLLLLLLLL . slot . listener
+            |                  |                  |      the socket the request came in by
+            |                  |                  destination it went to (hexadecimal, or "-")
+            |                  have we seen this request before, unchanged?  (16.3 step 4)
+            the same for a retransmission, its CANCEL and the ACK of a negative reply (16.11)
+"""
+
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
+
+from ds_farm.proxy._exchange cimport (
+    FORWARDED,
+    LOOP,
+    NO_ROOM,
+    TOO_LARGE,
+    TOO_MANY_HOPS,
+    UNRESOLVED,
+    Exchange,
+)
+from ds_farm.proxy._route cimport MAX_ROUTE_EDITS, next_hop, take_routes
+from ds_farm.proxy._wire cimport (
+    PAYLOAD,
+    Listener,
+    Network,
+    Outbox,
+    Peer,
+    parse_ip,
+    peer_port,
+    put_ip,
+    put_number,
+    same_ip,
+)
+from ds_farm.sip._branch cimport Sip, put_hex, sip_add, sip_finish, sip_start
+from ds_farm.sip._edit cimport Edit, grown_by, join, replace
+from ds_farm.sip._scan cimport find, same
+from ds_farm.sip._via cimport Via
+
+
+cdef extern from "<string.h>" nogil:
+    void *memmem(const void *, size_t, const void *, size_t)
+
+
+cdef enum:
+    MAX_EDITS = MAX_ROUTE_EDITS + 8
+    DEFAULT_HOPS = 70            # 16.6 step 3
+
+
+cdef uint64_t _unique(Exchange *x) noexcept nogil:
+    """First part of the branch, by 16.11: the topmost Via's branch if it is an RFC 3261 one."""
+    cdef Sip s
+    sip_start(&s, x.k0, x.k1)
+    sip_add(&s, x.data, x.via.host, x.via.host_end)
+    if x.via.branch_end - x.via.branch > COOKIE and same(
+        x.data, x.via.branch, x.via.branch + COOKIE, b"z9hG4bK", COOKIE
+    ):
+        sip_add(&s, x.data, x.via.branch, x.via.branch_end)
+    else:
+        # RFC 2543: a branch need not be unique, so the whole transaction identity counts.
+        sip_add(&s, x.data, x.m.via, x.m.via_end)
+        sip_add(&s, x.data, x.to.tag, x.to.tag_end)
+        sip_add(&s, x.data, x.from_.tag, x.from_.tag_end)
+        sip_add(&s, x.data, x.m.call_id, x.m.call_id_end)
+        sip_add(&s, x.data, x.m.cseq, x.m.cseq_end)
+        sip_add(&s, x.data, x.m.uri, x.m.uri_end)
+    return sip_finish(&s)
+
+
+cdef uint64_t _seen(Exchange *x) noexcept nogil:
+    """Second part: what a loop leaves unchanged and a spiral changes (16.6 step 8).
+
+    The To tag is left out: an ACK to a negative reply has one, and must bear the branch that
+    its INVITE had.
+    """
+    cdef Sip s
+    sip_start(&s, x.k0, ~x.k1)
+    sip_add(&s, x.data, x.m.uri, x.m.uri_end)
+    sip_add(&s, x.data, x.from_.tag, x.from_.tag_end)
+    sip_add(&s, x.data, x.m.call_id, x.m.call_id_end)
+    sip_add(&s, x.data, x.m.cseq, x.m.cseq_end)
+    sip_add(&s, x.data, x.m.route, x.m.route_end)
+    return sip_finish(&s)
+
+
+cdef int _put_hex_short(unsigned char *out, int value) noexcept nogil:
+    """Hexadecimal digits without leading zeros; "-" for a negative value."""
+    cdef unsigned char digits[16]
+    cdef int i = 0
+    if value < 0:
+        out[0] = 45
+        return 1
+    put_hex(digits, <uint64_t>value)
+    while i < 15 and digits[i] == 48:
+        i += 1
+    memcpy(out, digits + i, 16 - i)
+    return 16 - i
+
+
+cdef int stamp_via(
+    Exchange *x, unsigned char *received, unsigned char *rport, Edit *edits
+) noexcept nogil:
+    """Edits that write into the topmost Via where the request came from; returns how many.
+
+    `received` when sent-by is not that address (18.2.1), and both when rport asks (RFC 3581
+    section 4).  The two buffers hold the inserted text: 80 and 8 bytes.
+    """
+    cdef Peer sent_by
+    cdef int n, end, count = 0
+    cdef bint asked = x.via.rport >= 0
+    if not asked and not x.via.received and (
+        parse_ip(x.data, x.via.host, x.via.host_end, 0, &sent_by) == 0
+        and same_ip(&sent_by, &x.source)
+    ):
+        return 0
+    if asked:
+        rport[0] = 61
+        n = 1 + put_number(rport + 1, peer_port(&x.source))
+        end = x.via.rport_end
+        if x.via.rport > 0:
+            # The sender filled in what is ours to say: its "=value" goes.
+            end = find(x.data, end, x.m.via_end, 59)
+        replace(edits, x.via.rport_end, end, rport, n)
+        count = 1
+    if x.via.received:
+        n = put_ip(received, &x.source)
+        replace(edits + count, x.via.received, x.via.received_end, received, n)
+    else:
+        memcpy(received, b";received=", 10)
+        n = 10 + put_ip(received + 10, &x.source)
+        replace(edits + count, x.m.via_end, x.m.via_end, received, n)
+    return count + 1
+
+
+cdef int forward_request(Exchange *x, Network network, Outbox out) noexcept nogil:
+    """Put the request on its way; returns an Outcome, and nothing is sent unless FORWARDED."""
+    cdef Edit edits[MAX_EDITS]
+    cdef unsigned char received[80]
+    cdef unsigned char rport[8]
+    cdef unsigned char hops[16]
+    cdef unsigned char via[256]
+    cdef unsigned char seen[UNIQUE]
+    cdef unsigned char *datagram
+    cdef Listener *listener
+    cdef int count = 0, n, sender
+
+    # 16.3 step 3, 16.6 step 3: Max-Forwards
+    if x.hops < 0:
+        if x.m.hops == 0:
+            return TOO_MANY_HOPS
+        x.hops = x.m.hops - 1 if x.m.hops > 0 else DEFAULT_HOPS
+    if x.m.hops >= 0:
+        n = put_number(hops, x.hops)
+        replace(edits, x.m.max_forwards, x.m.max_forwards_end, hops, n)
+        count = 1
+
+    # 16.3 step 4: loop detection
+    put_hex(seen, _seen(x))
+    if memmem(x.data + x.m.via_line, x.m.vias_end - x.m.via_line, seen, UNIQUE) != NULL:
+        return LOOP
+
+    # 16.4, 16.6 steps 6 and 7: routes and the next hop
+    if x.m.routes:
+        n = take_routes(x, network, edits + count)
+        if n < 0:
+            return UNRESOLVED
+        count += n
+    if not x.has_next and next_hop(x) < 0:
+        return UNRESOLVED
+    sender = network.for_family(
+        x.next.any.sa_family, x.next_listener if x.next_listener >= 0 else x.listener
+    )
+    if sender < 0:
+        return UNRESOLVED
+
+    # 16.6 step 8: our Via on top, then the one below is stamped with its source
+    listener = &network.listeners[sender]
+    memcpy(via, listener.via, listener.via_length)
+    n = listener.via_length
+    n += put_hex(via + n, _unique(x))
+    via[n] = 46
+    memcpy(via + n + 1, seen, UNIQUE)
+    n += 1 + UNIQUE
+    via[n] = 46
+    n += 1
+    n += _put_hex_short(via + n, x.slot)
+    via[n] = 46
+    n += 1
+    n += _put_hex_short(via + n, x.listener)
+    via[n] = 13
+    via[n + 1] = 10
+    n += 2
+    if x.m.hops < 0:
+        # 16.6 step 3 again: a request without Max-Forwards gets one.
+        memcpy(via + n, b"Max-Forwards: ", 14)
+        n += 14
+        n += put_number(via + n, x.hops)
+        via[n] = 13
+        via[n + 1] = 10
+        n += 2
+    replace(edits + count, x.m.headers, x.m.headers, via, n)
+    count += 1
+    count += stamp_via(x, received, rport, edits + count)
+    if x.new_uri != NULL:
+        replace(edits + count, x.m.uri, x.m.uri_end, x.new_uri, x.new_uri_length)
+        count += 1
+
+    if x.m.length + grown_by(edits, count) > PAYLOAD:
+        return TOO_LARGE
+    datagram = out.begin()
+    if datagram == NULL:
+        return NO_ROOM
+    n = join(x.data, 0, x.m.length, edits, count, datagram)
+    out.commit(n, &x.next, sender, x.slot)
+    return FORWARDED
+
+
+cdef int response_target(const unsigned char *data, Via *via, Peer *to) noexcept nogil:
+    """Where a response goes by the Via now on top (18.2.2, RFC 3581 section 4); -1 if nowhere.
+
+    Only literal addresses are followed: what we forwarded bears `received` where sent-by is a
+    name, and a worker never waits for DNS.
+    """
+    cdef int port = via.port if via.port else 5060
+    if via.maddr:
+        return parse_ip(data, via.maddr, via.maddr_end, port, to)
+    if via.rport > 0:
+        port = via.rport
+    if via.received:
+        return parse_ip(data, via.received, via.received_end, port, to)
+    return parse_ip(data, via.host, via.host_end, port, to)

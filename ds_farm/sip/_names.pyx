@@ -1,0 +1,1 @@
+"""Gives the enums of `_names.pxd` to Python; see `names.py`."""

@@ -1,0 +1,150 @@
+"""A SIP worker: sockets -> proxy core -> sockets.
+
+It reads no database, resolves no name and touches no disk.  It serves nobody before the first
+table is there (datagrams wait in the socket), and goes on with the table it has when a newer one
+cannot be read.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import secrets
+
+from ds_farm.dispatch._live import LiveTable
+from ds_farm.proxy._core import Core
+from ds_farm.proxy._wire import Network, Outbox
+from ds_farm.script._request import Request
+from ds_farm.script.module import Route, builtin_route, load_route
+from ds_farm.script.settings import script_settings
+from shm.errors import SegmentError
+from shm.generation import Generations
+from workers._udp import Loop
+from workers.process import GRACEFUL, RUN, ProcessContext
+
+logger = logging.getLogger(__name__)
+
+WAIT_MS = 100
+"""Longest wait for a datagram: how soon an idle worker sees a new table."""
+
+START_WAIT_S = 0.02
+"""Between two looks for the first table."""
+
+
+def main(context: ProcessContext) -> None:
+    """Serve until told to stop; on a graceful stop what is queued is dealt with first."""
+    worker = SipWorker(context)
+    while not worker.follow_table():
+        context.wait(START_WAIT_S)
+        if context.stopping != RUN:
+            return
+    gc.freeze()  # what is here now lives as long as the worker: leave it out of every collection
+    context.ready()
+    while context.stopping == RUN:
+        worker.turn(WAIT_MS)
+    while context.stopping == GRACEFUL and worker.turn(0):
+        pass
+
+
+class SipWorker:
+    """The parts of one worker, put together."""
+
+    def __init__(self, context: ProcessContext) -> None:
+        segment, rank = context.segment, context.rank
+        segment.reserve_counters(rank, segment.header.sets_used, segment.header.destinations_used)
+        self._context = context
+        self._generations = Generations(segment)
+        self._generation = 0
+        self._requests: list[Request] = []
+        self._table: LiveTable | None = None
+        self._network = Network(
+            [
+                (
+                    listener.address.host,
+                    listener.address.port,
+                    listener.advertised.host,
+                    listener.advertised.port,
+                )
+                for listener in context.sockets
+            ]
+        )
+        self._out = Outbox()
+        dispatcher = context.config.dispatcher
+        self._settings = script_settings(dispatcher.hash_pvar, dispatcher.pvar_algo_pattern)
+        core = Core(
+            self._network,
+            self._out,
+            self._make_request,
+            self._route(),
+            _report,
+            segment,
+            rank,
+        )
+        self._loop = Loop(
+            [listener.sockets[rank].fileno() for listener in context.sockets],
+            context.requests.wake_fd,
+            core,
+            segment,
+            context.slot,
+            rank,
+        )
+
+    def turn(self, timeout_ms: int) -> int:
+        """Serve for a while; returns how many datagrams came."""
+        came = self._loop.turn(timeout_ms, self._generation)
+        self._context.drain_wake()
+        self.follow_table()
+        return came
+
+    def follow_table(self) -> bool:
+        """Take the newest table, if it is not the one in use; False while there is none."""
+        header = self._context.segment.header
+        if header.generation == self._generation:
+            return self._generation > 0
+        try:
+            current = self._generations.current()
+            if current is None:
+                return False
+            number, data = current
+            with data:
+                table = LiveTable(self._context.segment, number, data[:], self._context.rank)
+        except (SegmentError, ValueError) as error:
+            logger.error("table %d cannot be used, going on with %d: %s",
+                         header.generation, self._generation, error)
+            return self._generation > 0
+        self._table, self._generation = table, number
+        for request in self._requests:
+            request.use_table(table)
+        self._context.view.generation = number
+        logger.debug("table %d with %d sets is in use", number, len(table.sets))
+        return True
+
+    def _make_request(self) -> Request:
+        request = Request(
+            self._network,
+            self._out,
+            self._context.segment,
+            self._context.rank,
+            self._settings,
+            _complain,
+            secrets.randbits(64),
+        )
+        if self._table is not None:
+            request.use_table(self._table)
+        self._requests[:] = [request]
+        return request
+
+    def _route(self) -> Route:
+        config = self._context.config
+        if config.route_module is not None:
+            return load_route(config.route_module)
+        return builtin_route(config.route.set, config.route.algorithm, config.route.flags)
+
+
+def _report(error: Exception) -> None:
+    """A routing function raised: its caller got a 500, here is why."""
+    logger.error("the routing function failed", exc_info=error)
+
+
+def _complain(text: str) -> None:
+    logger.error("%s", text)
