@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ds_farm.cli.options import CONFIG_NAME, REFUSED, ConfigOption, SetOption, load_config
-from ds_farm.errors import FarmError
+from ds_farm.errors import ConfigError, FarmError
 
 if TYPE_CHECKING:
     from ds_farm.config import Config
@@ -36,6 +37,7 @@ def check(config: ConfigOption = Path(CONFIG_NAME), settings: SetOption = None) 
     findings = Findings()
     findings.summary.append(f"configuration {config}: farm {loaded.farm.name!r}")
     _check_route_module(loaded, findings)
+    _check_variables(loaded, findings)
     results = list(_check_databases(loaded, findings))
     _check_route_sets(loaded, results, findings)
     for text in findings.problems:
@@ -56,14 +58,33 @@ def _check_route_module(config: Config, findings: Findings) -> None:
         route = config.route
         findings.summary.append(f"built-in route: set {route.set!r}, algorithm {route.algorithm!r}")
         return
-    from ds_farm.cli.route_file import RouteFileError, check_file  # noqa: PLC0415 - this case only
+    from ds_farm.script.module import load_route  # noqa: PLC0415 - compiled core, this case only
 
     try:
-        check_file(path)
-    except RouteFileError as error:
+        with contextlib.redirect_stdout(sys.stderr):
+            load_route(path)
+    except ConfigError as error:
         findings.problems.append(str(error))
+    except SystemExit:
+        findings.problems.append(f"{path}: the module ends the process when it is loaded")
     else:
         findings.summary.append(f"routing module {path}")
+
+
+def _check_variables(config: Config, findings: Findings) -> None:
+    from ds_farm.script.settings import script_settings  # noqa: PLC0415 - keeps `--help` quick
+
+    from ds_farm.config import problem_at  # noqa: PLC0415 - the same
+
+    for key, arguments in (
+        ("hash_pvar", (config.dispatcher.hash_pvar, None)),
+        ("pvar_algo_pattern", (None, config.dispatcher.pvar_algo_pattern)),
+    ):
+        try:
+            script_settings(*arguments)
+        except ConfigError as error:
+            text = str(error).removeprefix(f"{key}: ")
+            findings.problems.append(str(problem_at(config.path, ("dispatcher", key), text)))
 
 
 def _check_databases(config: Config, findings: Findings) -> Iterator[LoadResult]:
@@ -89,20 +110,18 @@ def _check_databases(config: Config, findings: Findings) -> Iterator[LoadResult]
 
 def _check_route_sets(config: Config, results: list[LoadResult], findings: Findings) -> None:
     """The built-in route names its sets; a routing module may choose them while it runs."""
-    from ds_farm.config.opensips import parse_route_sets  # noqa: PLC0415 - keeps `--help` quick
-    from ds_farm.dispatch.model import DEFAULT_PARTITION  # noqa: PLC0415 - the same
+    from ds_farm.config import problem_at  # noqa: PLC0415 - keeps `--help` quick
+    from ds_farm.dispatch.arguments import parse_sets  # noqa: PLC0415 - the same
 
     if config.route_module:
         return
-    wanted = parse_route_sets(config.route.set)
-    partition = wanted.partition or DEFAULT_PARTITION
+    partition, wanted = parse_sets(config.route.set)
     sets = [one for result in results for one in result.sets if one.partition == partition]
     if not any(result.partition == partition for result in results):
         return  # its database has been reported
     present = {one.id for one in sets}
-    for number in wanted.ids:
+    for number in wanted:
         if number not in present:
-            findings.problems.append(
-                f"{config.path}: route.set: partition {partition!r} has no set {number}, "
-                + (f"only {', '.join(map(str, sorted(present)))}" if present else "it has none")
-            )
+            known = f"only {', '.join(map(str, sorted(present)))}" if present else "it has none"
+            text = f"partition {partition!r} has no set {number}, {known}"
+            findings.problems.append(str(problem_at(config.path, ("route", "set"), text)))

@@ -3,7 +3,7 @@
 `load` is the entrance.  Nothing here reads the environment, a database or the network.
 """
 
-from ds_farm.config.load import ConfigProblems, Problem, load
+from ds_farm.config.load import ConfigProblems, Problem, load, problem_at
 from ds_farm.config.models import (
     Config,
     DispatcherConfig,
@@ -27,5 +27,6 @@ __all__ = [
     "Problem",
     "RouteConfig",
     "load",
+    "problem_at",
     "resolve",
 ]

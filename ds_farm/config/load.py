@@ -89,6 +89,11 @@ def load(
     return config
 
 
+def problem_at(path: Path, place: Location, text: str) -> Problem:
+    """A problem found later with a value of a file that has been loaded."""
+    return Problem(path, find_lines(_read(path), [place])[place], key_name(place), text)
+
+
 def check(
     data: dict[str, Any], path: Path, *, for_run: bool = False
 ) -> tuple[Config | None, list[tuple[Location, str]]]:

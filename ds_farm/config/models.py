@@ -17,7 +17,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    field_validator,
     model_validator,
 )
 
@@ -37,6 +36,9 @@ from ds_farm.config.types import (
     OptionalText,
     PartitionName,
     ReplyCodes,
+    RouteAlgorithms,
+    RouteFlags,
+    RouteSets,
     SipUri,
     Sockets,
     Switch,
@@ -129,27 +131,13 @@ class RouteConfig(Section):
     It is ``mf_process_maxfwd_header(10)``, ``ds_select_dst(set, algorithm, flags)``, ``forward()``.
     """
 
-    set: str = Field(default="1", description="As in ds_select_dst: '1', 'part2 : 1', '1,2'.")
-    algorithm: str = Field(default="4", description="As in ds_select_dst: 4 is round robin.")
-    flags: str = Field(default="", description="As in ds_select_dst: letters of fusd, 'M n'.")
-
-    @field_validator("set")
-    @classmethod
-    def _check_set(cls, text: str) -> str:
-        opensips.parse_route_sets(text)
-        return text
-
-    @field_validator("algorithm")
-    @classmethod
-    def _check_algorithm(cls, text: str) -> str:
-        opensips.parse_route_algorithms(text)
-        return text
-
-    @field_validator("flags")
-    @classmethod
-    def _check_flags(cls, text: str) -> str:
-        opensips.parse_route_flags(text)
-        return text
+    set: RouteSets = Field(default="1", description="As in ds_select_dst: '1', 'part2 : 1', '1,2'.")
+    algorithm: RouteAlgorithms = Field(
+        default="4", description="As in ds_select_dst: 4 is round robin."
+    )
+    flags: RouteFlags = Field(
+        default="", description="As in ds_select_dst: letters of fusd, 'M n'."
+    )
 
 
 class PartitionTable(Section):

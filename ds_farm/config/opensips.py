@@ -1,8 +1,8 @@
 """OpenSIPS's small languages as they stand in configuration values: text in, values out.
 
-Sockets, addresses, blacklists, reply codes, AVP names, partition lines, and the set, algorithm
-and flags of ``ds_select_dst``.  Each function raises ValueError whose text says what was expected;
-the caller knows file, line and key.  No pydantic, no I/O: names are not resolved here.
+Sockets, addresses, blacklists, reply codes, AVP names, partition lines.  Each function raises
+ValueError whose text says what was expected; the caller knows file, line and key.  No pydantic, no
+I/O: names are not resolved here.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ import re
 from dataclasses import dataclass
 
 DEFAULT_SIP_PORT = 5060
-MAX_RESULTS = 1000
-"""``ds_select_dst`` without ``M n`` (decision 1)."""
-
 PARTITION_KEYS = (
     "db_url",
     "table_name",
@@ -31,7 +28,6 @@ PARTITION_KEYS = (
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 _AVP = re.compile(r"\$avp\(([^\s()$]+)\)")
 _PVAR = re.compile(r"\$(?:[A-Za-z][A-Za-z0-9_]*(?:\(.*\))?|\(.+\))")
-_FLAGS = re.compile(r"(?P<flags>[A-Za-z\s]*?)(?:[Mm]\s*(?P<most>\d+))?", re.ASCII)
 _PARTITION_NAME = re.compile(r"[^\s:;=,$]+")
 
 
@@ -73,23 +69,6 @@ class Blacklist:
 
     name: str
     set_ids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RouteSets:
-    """First argument of ``ds_select_dst``: ``[partition :] id[,id...]``; "" is the default
-    partition."""
-
-    partition: str
-    ids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RouteFlags:
-    """One item of the third argument of ``ds_select_dst``: lower-case letters out of ``fusd``."""
-
-    letters: str
-    max_results: int
 
 
 def parse_endpoint(text: str) -> Endpoint:
@@ -212,54 +191,6 @@ def parse_ids(text: str) -> tuple[int, ...]:
         if not item.strip().isdecimal():
             raise ValueError(f"expected set ids such as 1,4,3, got {item.strip()!r}")
     return tuple(int(item) for item in text.split(","))
-
-
-def parse_route_sets(text: str) -> RouteSets:
-    """``[partition :] id[,id...]`` without variables."""
-    _no_variables(text)
-    partition, colon, ids = text.rpartition(":")
-    name = parse_partition_name(partition.strip()) if colon else ""
-    return RouteSets(name, parse_ids(ids))
-
-
-def parse_route_algorithms(text: str) -> tuple[int, ...]:
-    """``4`` or ``4,0``: the numbers of documentation 1.4.1; an unknown one picks the first."""
-    _no_variables(text)
-    for item in text.split(","):
-        if not item.strip().isdecimal():
-            raise ValueError(f"expected algorithm numbers such as 4 or 4,0, got {item.strip()!r}")
-    return tuple(int(item) for item in text.split(","))
-
-
-def parse_route_flags(text: str) -> tuple[RouteFlags, ...]:
-    """``flags``, ``number`` or ``flags M number`` for each set, separated by commas.
-
-    A repeated or unknown letter is an error (semantics 3.1); "" is no flags (decision 12).
-    """
-    _no_variables(text)
-    return tuple(_parse_flags_item(item) for item in text.split(",")) if text.strip() else ()
-
-
-def _parse_flags_item(item: str) -> RouteFlags:
-    if item.strip().isdecimal():
-        return RouteFlags("", int(item))
-    match = _FLAGS.fullmatch(item.strip())
-    if not match:
-        raise ValueError(f"expected flags, a number, or flags M number, got {item.strip()!r}")
-    letters = "".join(match["flags"].split()).lower()
-    for letter in letters:
-        if letter not in "fusd":
-            raise ValueError(f"unknown flag {letter!r} in {item.strip()!r}, known are f, u, s, d")
-        if letters.count(letter) > 1:
-            raise ValueError(f"flag {letter!r} is repeated in {item.strip()!r}")
-    return RouteFlags(letters, MAX_RESULTS if match["most"] is None else int(match["most"]))
-
-
-def _no_variables(text: str) -> None:
-    if "$" in text:
-        raise ValueError(
-            f"the built-in route takes no variables, got {text!r}: write a routing module"
-        )
 
 
 def _split_as(text: str) -> tuple[str, str, str]:

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ds_farm.config import opensips
 from ds_farm.config.models import Config
 from ds_farm.config.partitions import PartitionConfig, resolve
+from ds_farm.dispatch.arguments import UnequalLists, parse_choices, parse_sets
 from ds_farm.dispatch.model import DEFAULT_PARTITION
 
 Location = tuple[str | int, ...]
@@ -93,22 +93,15 @@ def _route(config: Config) -> Iterator[Finding]:
     if config.farm.route_module:
         return
     route = config.route
-    sets = opensips.parse_route_sets(route.set)
-    name = sets.partition or DEFAULT_PARTITION
+    name, _ = parse_sets(route.set)
     known = [partition.name for partition in resolve(config.dispatcher)]
     if known and name not in known:
         keys = (("route", "set"), ("dispatcher", "partition"), ("dispatcher", "partitions"))
         yield Finding(keys, f"there is no partition {name!r}, only {', '.join(known)}")
-    lists = {
-        "algorithm": len(opensips.parse_route_algorithms(route.algorithm)),
-        "flags": len(opensips.parse_route_flags(route.flags)) or len(sets.ids),
-    }
-    for key, length in lists.items():
-        if length != len(sets.ids):
-            yield Finding(
-                (("route", key), ("route", "set")),
-                f"{len(sets.ids)} in set, but {length} in {key}: the lists must be equally long",
-            )
+    try:
+        parse_choices(route.set, route.algorithm, route.flags)
+    except UnequalLists as error:
+        yield Finding((("route", "set"), ("route", "algorithm"), ("route", "flags")), str(error))
 
 
 def _needed_to_run(config: Config) -> Iterator[Finding]:

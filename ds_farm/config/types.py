@@ -26,6 +26,8 @@ from ds_farm.config.opensips import (
     parse_socket,
     parse_socket_description,
 )
+from ds_farm.dispatch.arguments import parse_choices, parse_flags, parse_sets
+from ds_farm.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -103,6 +105,30 @@ def _column(text: str) -> str:
     return text
 
 
+def _route_sets(text: str) -> str:
+    return _checked(text, parse_sets, text)
+
+
+def _route_algorithms(text: str) -> str:
+    for item in text.split(","):
+        _checked(text, parse_choices, "1", item)
+    return text
+
+
+def _route_flags(text: str) -> str:
+    for item in text.split(",") if text.strip() else []:
+        _checked(text, parse_flags, item)
+    return text
+
+
+def _checked(text: str, parse: Callable[..., object], *arguments: str) -> str:
+    try:
+        parse(*arguments)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
 def _switch(value: object) -> object:
     return int(value) if isinstance(value, bool) else value
 
@@ -158,5 +184,8 @@ ReplyCodes = Annotated[
 ]
 SipUri = Annotated[str, AfterValidator(_sip_uri)]
 Method = Annotated[str, AfterValidator(_method)]
+RouteSets = Annotated[str, AfterValidator(_route_sets)]
+RouteAlgorithms = Annotated[str, AfterValidator(_route_algorithms)]
+RouteFlags = Annotated[str, AfterValidator(_route_flags)]
 Switch = Annotated[int, BeforeValidator(_switch), Field(ge=0, le=1)]
 """0 or 1, as OpenSIPS's ``int`` parameters that switch something; true and false will do."""
