@@ -72,9 +72,8 @@ def _check_route_module(config: Config, findings: Findings) -> None:
 
 
 def _check_variables(config: Config, findings: Findings) -> None:
-    from ds_farm.script.settings import script_settings  # noqa: PLC0415 - keeps `--help` quick
-
     from ds_farm.config import problem_at  # noqa: PLC0415 - the same
+    from ds_farm.script.settings import script_settings  # noqa: PLC0415 - keeps `--help` quick
 
     for key, arguments in (
         ("hash_pvar", (config.dispatcher.hash_pvar, None)),
