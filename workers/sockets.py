@@ -50,17 +50,17 @@ class Listener:
 
     spec: SocketSpec
     sockets: list[socket.socket] = field(default_factory=list)
-
-    @property
-    def address(self) -> Endpoint:
-        """Bound literal address and port (the real one if the configured port is 0)."""
-        return bound_address(self.sockets[0])
+    address: Endpoint = field(init=False)
+    """Bound literal address and port (the real one if the configured port is 0)."""
 
     @property
     def advertised(self) -> Endpoint:
-        """What our Via says: the ``as`` part of the specification, else where it is bound."""
-        told = Endpoint(self.spec.advertised_host, self.spec.advertised_port)
-        return self.address if told == Endpoint(self.spec.host, self.spec.port) else told
+        """What Via shows: the address after ``as``, else the one that is listened on."""
+        spec = self.spec
+        is_own = (spec.advertised_host, spec.advertised_port) == (spec.host, spec.port)
+        if is_own:
+            return self.address
+        return Endpoint(spec.advertised_host, spec.advertised_port or self.address.port)
 
     def open(self, rank: int, receive_buffer_bytes: int) -> None:
         """Have a socket for ``rank`` (and all below): bind the ones that are missing.
@@ -68,11 +68,13 @@ class Listener:
         Raises ListenError.  Buffers that the kernel makes smaller are logged.
         """
         if not self.sockets:
-            _refuse_shared(Endpoint(self.spec.host, self.spec.port))
-        while len(self.sockets) <= rank:
-            # All of a group bind the same literal address, also if the name has several.
-            where = self.address if self.sockets else Endpoint(self.spec.host, self.spec.port)
+            where = Endpoint(self.spec.host, self.spec.port)
+            _refuse_shared(where)
             self.sockets.append(_bind_datagram(where, receive_buffer_bytes))
+            # All of a group bind the same literal address, also if the name has several.
+            self.address = bound_address(self.sockets[0])
+        while len(self.sockets) <= rank:
+            self.sockets.append(_bind_datagram(self.address, receive_buffer_bytes))
 
     def spread(self, live_ranks: Sequence[int]) -> None:
         """Send new datagrams to these ranks only, evenly."""
