@@ -114,17 +114,8 @@ def close_listeners(listeners: Sequence[Listener]) -> None:
 
 def open_stream(where: Endpoint) -> socket.socket:
     """A listening TCP socket for one of the HTTP services.  Raises ListenError."""
-    family, address = _resolve(where, socket.SOCK_STREAM)
-    made = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.bind(address)
-        made.listen(LISTEN_BACKLOG)
-    except OSError as error:
-        made.close()
-        raise ListenError(f"cannot listen on tcp:{where}: {error.strerror}") from error
+    made = _bind(where, socket.SOCK_STREAM, socket.SO_REUSEADDR)
+    made.listen(LISTEN_BACKLOG)
     return made
 
 
@@ -166,39 +157,42 @@ def spread_program(live_ranks: Sequence[int]) -> bytes:
 
 
 def _bind_datagram(where: Endpoint, receive_buffer_bytes: int) -> socket.socket:
-    family, address = _resolve(where, socket.SOCK_DGRAM)
-    made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        _enlarge_buffer(made, receive_buffer_bytes, where)
-        made.bind(address)
-    except OSError as error:
-        made.close()
-        raise ListenError(f"cannot listen on udp:{where}: {error.strerror}") from error
+    made = _bind(where, socket.SOCK_DGRAM, socket.SO_REUSEPORT)
+    made.setblocking(False)
+    _enlarge_buffer(made, receive_buffer_bytes, where)
     return made
 
 
 def _refuse_shared(where: Endpoint) -> None:
     """SO_REUSEPORT would let us join the group of another farm of this user without a word.
 
-    A bind without it fails while anybody has the address.  Children of a killed supervisor go at
-    once but not in no time: they get `LINGER_S`.
+    A bind without it fails while anybody has the address.
     """
-    family, address = _resolve(where, socket.SOCK_DGRAM)
-    deadline = time.monotonic() + LINGER_S
+    _bind(where, socket.SOCK_DGRAM, None).close()
+
+
+def _bind(where: Endpoint, kind: socket.SocketKind, option: int | None) -> socket.socket:
+    """Bind, with one option of SOL_SOCKET switched on.  Raises ListenError.
+
+    Children of a killed supervisor go at once but not in no time: they get `LINGER_S`.
+    """
+    family, address = _resolve(where, kind)
+    until_s = time.monotonic() + LINGER_S
     while True:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        made = socket.socket(family, kind)
+        try:
+            if option is not None:
+                made.setsockopt(socket.SOL_SOCKET, option, 1)
             if family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            try:
-                probe.bind(address)
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
-                    raise ListenError(f"cannot listen on udp:{where}: {error.strerror}") from error
-            else:
-                return
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made.bind(address)
+        except OSError as error:
+            made.close()
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= until_s:
+                name = "tcp" if kind == socket.SOCK_STREAM else "udp"
+                raise ListenError(f"cannot listen on {name}:{where}: {error.strerror}") from error
+        else:
+            return made
         time.sleep(0.02)
 
 

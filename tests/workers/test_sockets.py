@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import threading
 from collections import Counter
 from collections.abc import Iterator
 
@@ -114,6 +115,13 @@ def test_address_of_another_farm_is_refused(
         open_listeners([where], 2, BUFFER)
 
 
+def test_address_that_becomes_free_is_waited_for(group: Listener) -> None:
+    """Children of a killed supervisor hold it for a moment."""
+    where = parse_socket(f"udp:{group.address}")
+    threading.Timer(0.2, sockets.close_listeners, [[group]]).start()
+    sockets.close_listeners(open_listeners([where], 1, BUFFER))
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -154,7 +162,8 @@ def test_smaller_buffer_than_asked_is_logged(
     assert f"instead of {wanted}: raise sysctl net.core.rmem_max" in caplog.text
 
 
-def test_stream_listens_where_told() -> None:
+def test_stream_listens_where_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "LINGER_S", 0.05)
     with sockets.open_stream(Endpoint("127.0.0.1", 0)) as made:
         where = sockets.bound_address(made)
         with socket.create_connection((where.host, where.port), 2.0):
