@@ -18,14 +18,16 @@ from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.text import Text
 
 from ds_farm import status
+from ds_farm.config import Config
 from ds_farm.dispatch.registry import Registry
 from ds_farm.errors import FarmError
 from ds_farm.screen import destination_tables
 from shm.errors import SegmentError
 from shm.segment import Segment
-from workers.demo.farm import DemoFarm, Places
+from workers.demo.farm import DemoFarm, FarmFailed, Places
 from workers.demo.files import set_stage
 from workers.demo.peers import Caller
 
@@ -61,9 +63,7 @@ def _run(
     stage = set_stage(directory, stack)
     for remark in stage.remarks:
         _say(console, remark)
-    farm = DemoFarm(stage.config)
-    stack.callback(farm.close)
-    places = farm.wait_ready()
+    farm, places = _start_farm(stage.config, stack)
     for destination in stage.destinations:
         destination.start()
     segment = stack.enter_context(_attached(farm.name))
@@ -80,6 +80,21 @@ def _run(
     console.print(scene.summary())
     farm.check()
     return _judge(caller)
+
+
+def _start_farm(config: Config, stack: ExitStack) -> tuple[DemoFarm, Places]:
+    """Raises FarmFailed.  Somebody may take a port between the look at it and the farm's start, so
+    there is a second try with no wishes."""
+    with ExitStack() as attempt:
+        farm = DemoFarm(config)
+        attempt.callback(farm.close)
+        with suppress(FarmFailed):
+            places = farm.wait_ready()
+            stack.push(attempt.pop_all())
+            return farm, places
+    farm = DemoFarm(config, avoid_configured=True)
+    stack.callback(farm.close)
+    return farm, farm.wait_ready()
 
 
 def _show(scene: _Scene, farm: DemoFarm, live_on: Console | None, limit_s: float | None) -> None:
@@ -134,11 +149,12 @@ class _Scene:
 
     def picture(self) -> RenderableType:
         """The live screen."""
-        return Group(self.head(), *self._tables(), self._counts(), "Ctrl-C ends the demo")
+        head = Text(self.head(), overflow="fold")
+        return Group(head, *self._tables(), Text(self._counts()), Text("Ctrl-C ends the demo"))
 
     def summary(self) -> RenderableType:
         """What stays."""
-        return Group(*self._tables(), self._counts())
+        return Group(*self._tables(), Text(self._counts()))
 
 
 def _caller(places: Places, rate: int) -> Caller:

@@ -48,8 +48,9 @@ class Places:
 class DemoFarm:
     """Start, wait until it is ready, stop."""
 
-    def __init__(self, config: Config) -> None:
-        self.settings = _settings(config)
+    def __init__(self, config: Config, avoid_configured: bool = False) -> None:
+        """Start it.  ``avoid_configured`` takes another name and free ports in any case."""
+        self.settings = _settings(config, avoid_configured)
         self.name = self.settings.get("farm.name", config.farm.name)
         self._stop_timeout_s = config.farm.stop_timeout_s + STOP_MARGIN_S
         self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - `close` closes it
@@ -114,16 +115,16 @@ def _die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def _settings(config: Config) -> dict[str, str]:
+def _settings(config: Config, avoid_configured: bool) -> dict[str, str]:
     """What the farm is told besides its file: other names and ports where those are taken."""
     settings = {"log.level": "info", "log.format": "text"}
-    if _is_running(config.farm.name):
+    if avoid_configured or _is_running(config.farm.name):
         settings["farm.name"] = f"{config.farm.name[:40]}-demo-{os.getpid()}"
     sip = [(spec.host, spec.port) for spec in config.farm.socket]
-    if any(_is_taken(socket.SOCK_DGRAM, *each) for each in sip):
+    if avoid_configured or any(_is_taken(socket.SOCK_DGRAM, *each) for each in sip):
         settings["farm.socket"] = '["udp:127.0.0.1:0"]'
     for key, where in (("metrics.listen", config.metrics.listen), ("mi.http", config.mi.http)):
-        if where and _is_taken(socket.SOCK_STREAM, where.host, where.port):
+        if where and (avoid_configured or _is_taken(socket.SOCK_STREAM, where.host, where.port)):
             settings[key] = "127.0.0.1:0"
     return settings
 
