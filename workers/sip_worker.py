@@ -55,7 +55,6 @@ class SipWorker:
         self._context = context
         self._generations = Generations(segment)
         self._generation = 0
-        self._requests: list[Request] = []
         self._table: LiveTable | None = None
         self._network = Network(
             [
@@ -71,7 +70,7 @@ class SipWorker:
         self._out = Outbox()
         dispatcher = context.config.dispatcher
         self._settings = script_settings(dispatcher.hash_pvar, dispatcher.pvar_algo_pattern)
-        core = Core(
+        self._core: Core[Request] = Core(
             self._network,
             self._out,
             self._make_request,
@@ -83,7 +82,7 @@ class SipWorker:
         self._loop = Loop(
             [listener.sockets[rank].fileno() for listener in context.sockets],
             context.requests.wake_fd,
-            core,
+            self._core,
             segment,
             context.slot,
             rank,
@@ -109,12 +108,15 @@ class SipWorker:
             with data:
                 table = LiveTable(self._context.segment, number, data[:], self._context.rank)
         except (SegmentError, ValueError) as error:
-            logger.error("table %d cannot be used, going on with %d: %s",
-                         header.generation, self._generation, error)
+            logger.error(
+                "table %d cannot be used, going on with %d: %s",
+                header.generation,
+                self._generation,
+                error,
+            )
             return self._generation > 0
         self._table, self._generation = table, number
-        for request in self._requests:
-            request.use_table(table)
+        self._core.request.use_table(table)
         self._context.view.generation = number
         logger.debug("table %d with %d sets is in use", number, len(table.sets))
         return True
@@ -131,7 +133,6 @@ class SipWorker:
         )
         if self._table is not None:
             request.use_table(self._table)
-        self._requests[:] = [request]
         return request
 
     def _route(self) -> Route:

@@ -15,7 +15,7 @@ from shm._layout cimport DestinationCounters, Worker
 cdef class Core:
     cdef readonly Network network
     cdef readonly Outbox out
-    cdef BaseRequest request
+    cdef readonly BaseRequest request
     cdef object _make_request
     cdef object _route
     cdef object _on_error

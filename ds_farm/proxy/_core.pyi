@@ -1,18 +1,22 @@
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from ds_farm.proxy._request import BaseRequest
 from ds_farm.proxy._wire import Network, Outbox
 from shm.segment import Segment
 
-class Core:
+R = TypeVar("R", bound=BaseRequest)
+
+class Core(Generic[R]):
     network: Network
     out: Outbox
+    request: R
     def __init__(
         self,
         network: Network,
         out: Outbox,
-        make_request: Callable[[], BaseRequest],
-        route: Callable[[BaseRequest], object],
+        make_request: Callable[[], R],
+        route: Callable[[R], object],
         on_error: Callable[[Exception], None],
         segment: Segment,
         rank: int,

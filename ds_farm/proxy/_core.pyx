@@ -64,6 +64,9 @@ cdef class Core:
     called with it for each request; ``on_error(exception)`` hears of what a route raised.
     """
 
+    def __class_getitem__(cls, request_class):
+        return cls
+
     def __init__(self, Network network, Outbox out, make_request, route, on_error, segment,
                  int rank):
         cdef Memory memory = segment.memory
