@@ -23,7 +23,6 @@ from ds_farm.sip._branch cimport get_hex
 from ds_farm.sip._edit cimport Edit, join, replace
 from ds_farm.sip._names cimport (
     ACK,
-    BAD_ACK,
     BAD_RESPONSE,
     FOREIGN_RESPONSE,
     FROM,
@@ -167,9 +166,7 @@ cdef class Core:
         """Answer a malformed request, if an answer finds its way; count it."""
         cdef Exchange *x = &request.x
         ds_count(&self.counters.malformed[fault], 1)
-        if x.m.method == ACK:
-            self.drop(BAD_ACK)
-        elif not x.m.via or not x.via.host_end:
+        if not x.m.via or not x.via.host_end:
             self.drop(UNANSWERABLE)
         else:
             request.answer(505 if fault == VERSION else 400, _FAULT_REASONS[fault], b"")

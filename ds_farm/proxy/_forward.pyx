@@ -29,6 +29,7 @@ from ds_farm.proxy._wire cimport (
     Network,
     Outbox,
     Peer,
+    is_unicast,
     parse_ip,
     peer_port,
     put_ip,
@@ -222,7 +223,7 @@ cdef int response_target(const unsigned char *data, Via *via, Peer *to) noexcept
     """Where a response goes by the Via now on top (18.2.2, RFC 3581 section 4); -1 if nowhere.
 
     Only literal addresses are followed: what we forwarded bears `received` where sent-by is a
-    name, and a worker never waits for DNS.
+    name, and a worker never waits for DNS.  Only `maddr` may name a multicast group.
     """
     cdef int port = via.port if via.port else 5060
     if via.maddr:
@@ -230,5 +231,8 @@ cdef int response_target(const unsigned char *data, Via *via, Peer *to) noexcept
     if via.rport > 0:
         port = via.rport
     if via.received:
-        return parse_ip(data, via.received, via.received_end, port, to)
-    return parse_ip(data, via.host, via.host_end, port, to)
+        if parse_ip(data, via.received, via.received_end, port, to) < 0:
+            return -1
+    elif parse_ip(data, via.host, via.host_end, port, to) < 0:
+        return -1
+    return 0 if is_unicast(to) else -1

@@ -12,7 +12,7 @@ from ds_farm.proxy._forward cimport forward_request
 from ds_farm.proxy._reply cimport reply
 from ds_farm.proxy._route cimport uri_target
 from ds_farm.proxy._wire cimport Network, Outbox, peer_port, put_ip
-from ds_farm.sip._names cimport ACK
+from ds_farm.sip._names cimport ACK, UNANSWERED_ACK
 from ds_farm.sip._scan cimport find, next_line, same, skip_space, trim_end
 from ds_farm.sip._uri cimport Uri, parse_uri
 from shm._layout cimport DestinationCounters, Worker
@@ -73,7 +73,8 @@ cdef class BaseRequest:
     cdef int answer(self, int status, bytes reason, bytes headers) except -1:
         """Send one reply of our own; an ACK gets none (17.1.1.3).  1 if it went out."""
         self.stage = DONE
-        if self.x.m.method == ACK and self.x.m.is_request:
+        if self.x.m.method == ACK:
+            ds_count(&self.counters.dropped[<int>UNANSWERED_ACK], 1)
             return 0
         if reply(&self.x, self.network, self.out, status, reason, len(reason), headers,
                  len(headers)) < 0:
@@ -131,8 +132,10 @@ cdef class BaseRequest:
         return 1
 
     def mf_process_maxfwd_header(self, max_value=70):
-        """Lower Max-Forwards by one, to ``max_value`` at most; without the header add
-        ``max_value``.  Returns 1 if it was lowered, 2 if it was added, -1 if it is 0."""
+        """Lower Max-Forwards by one; without the header add it with ``max_value``.
+
+        Returns 1 if it was lowered, 2 if it was added, -1 if it is 0.
+        """
         cdef int limit = max_value if type(max_value) is int else int(max_value)
         self.check_open()
         if not 0 < limit <= 255:
@@ -142,7 +145,7 @@ cdef class BaseRequest:
             return 2
         if self.x.m.hops == 0:
             return FAILED
-        self.x.hops = min(self.x.m.hops - 1, limit)
+        self.x.hops = self.x.m.hops - 1
         return 1
 
     def is_method(self, methods):

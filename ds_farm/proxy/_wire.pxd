@@ -93,6 +93,7 @@ cdef class Network:
 
 
 cdef int parse_ip(const unsigned char *data, int start, int end, int port, Peer *peer) noexcept nogil
+cdef bint is_unicast(const Peer *peer) noexcept nogil
 cdef bint same_ip(const Peer *a, const Peer *b) noexcept nogil
 cdef int peer_port(const Peer *peer) noexcept nogil
 cdef void set_port(Peer *peer, int port) noexcept nogil

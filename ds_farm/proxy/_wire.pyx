@@ -166,6 +166,21 @@ cdef int parse_ip(const unsigned char *data, int start, int end, int port, Peer 
     return -1
 
 
+cdef bint is_unicast(const Peer *peer) noexcept nogil:
+    """Whether one host can have this address: not unspecified, multicast or broadcast."""
+    cdef const unsigned char *octets = <const unsigned char *>&peer.v4.sin_addr
+    cdef int i
+    if peer.any.sa_family == AF_INET:
+        return 0 < octets[0] < 224
+    octets = <const unsigned char *>&peer.v6.sin6_addr
+    if octets[0] == 255:
+        return False
+    for i in range(16):
+        if octets[i]:
+            return True
+    return False
+
+
 cdef bint same_ip(const Peer *a, const Peer *b) noexcept nogil:
     """Whether two peers have one IP address, whatever their ports."""
     if a.any.sa_family != b.any.sa_family:

@@ -51,7 +51,7 @@ cpdef enum Fault:
 cpdef enum Drop:
     KEEPALIVE = 0          # only CR and LF, or empty (RFC 5626 section 4.4.1)
     UNANSWERABLE = 1       # malformed, and no Via that an answer could follow
-    BAD_ACK = 2            # malformed ACK: an ACK is never answered
+    UNANSWERED_ACK = 2     # an ACK that would have got an answer: it never does
     BAD_RESPONSE = 3       # malformed response
     FOREIGN_RESPONSE = 4   # its topmost Via is not ours (section 16.7 step 3)
     NO_NEXT_VIA = 5        # a response that ends here

@@ -43,7 +43,7 @@ class Fault(IntEnum):
 class Drop(IntEnum):
     KEEPALIVE = 0
     UNANSWERABLE = 1
-    BAD_ACK = 2
+    UNANSWERED_ACK = 2
     BAD_RESPONSE = 3
     FOREIGN_RESPONSE = 4
     NO_NEXT_VIA = 5

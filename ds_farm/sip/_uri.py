@@ -10,7 +10,7 @@ are not checked beyond their quotes: a proxy has no business with them.  Pure-Py
 import cython
 
 if cython.compiled:
-    from cython.cimports.ds_farm.sip._scan import find, is_token, number, same, skip_space, trim_end
+    from cython.cimports.ds_farm.sip._scan import find, is_token, number, same, skip_space
     from cython.cimports.libc.string import memset
 
     def uri(data: bytes):
@@ -141,11 +141,14 @@ def parse_address(data, start, end, a):
     start = i
     i = find(data, start, end, 60)
     if i < end:
-        a.uri = skip_space(data, i + 1, end)
+        a.uri = i + 1
         i = find(data, i, end, 62)
+        a.uri_end = i
+        for start in range(a.uri, i):
+            if data[start] <= 32:
+                return 1
         if i == end:
             return 1
-        a.uri_end = trim_end(data, a.uri, i)
         i = skip_space(data, i + 1, end)
     else:  # addr-spec without brackets: what follows a ";" belongs to the header (20.10)
         i = start
