@@ -77,15 +77,19 @@ def test_any_process_may_die_under_traffic(tmp_path: Path, destinations: list[De
         assert now.cursors[1] >= sum(selected)
 
 
+def _all_new(farm: Farm, before: set[int]) -> bool:
+    now = {worker.pid for worker in farm.workers()}
+    return len(now) == len(before) and not now & before
+
+
 def test_all_workers_at_once(tmp_path: Path, destinations: list[Destination]) -> None:
     rows = [each.uri for each in destinations]
     with Farm(tmp_path, rows) as farm, Caller(tmp_path, farm.sip, 2_000, RATE) as caller:
         counts.wait_for_traffic(farm, 100)
-        before = farm.workers()
-        for worker in before:
-            farm.signal(signal.SIGKILL, worker.pid)
-        until(lambda: len(farm.workers()) == len(before), "workers again")
-        assert not {w.pid for w in before} & {w.pid for w in farm.workers()}
+        before = {worker.pid for worker in farm.workers()}
+        for pid in before:
+            farm.signal(signal.SIGKILL, pid)
+        until(lambda: _all_new(farm, before), "a successor for each")
         result = caller.wait()
         assert (result.successful, result.failed) == (2_000, 0), caller.report()
 

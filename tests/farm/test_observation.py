@@ -84,11 +84,15 @@ def test_the_state_of_each_destination_is_one_of_three(scene: Scene, metrics: Me
 
 
 def test_messages_of_workers_add_up(scene: Scene, metrics: Metrics) -> None:
-    by_worker = metrics.by("worker", "ds_farm_worker_requests_total")
-    assert set(by_worker) == {"0", "1"}
-    assert sum(by_worker.values()) == CALLS + 1
-    assert metrics.total("ds_farm_worker_responses_total") == CALLS
-    assert metrics.total("ds_farm_parse_errors_total") == 2
+    name = "ds_farm_worker_messages_total"
+    received = metrics.by("worker", name, kind="request", direction="received")
+    assert set(received) == {"0", "1"}
+    assert sum(received.values()) == CALLS + 1
+    assert metrics.total(name, kind="request", direction="sent") == CALLS
+    for direction in ("received", "sent"):
+        assert metrics.total(name, kind="response", direction=direction) == CALLS
+    assert metrics.total("ds_farm_worker_parse_errors_total") == 2
+    assert metrics.total("ds_farm_worker_replies_total", **{"class": "4xx"}) == 1
 
 
 def test_prometheus_likes_it(scene: Scene) -> None:

@@ -19,7 +19,7 @@ def request_route(request):
     if not request.mf_process_maxfwd_header(10):
         request.send_reply(483, "Too Many Hops")
         return
-    user = request.rU
+    user = request.ru.partition(":")[2].partition("@")[0]
     if user == "divide":
         return 1 / 0
     if user == "refuse":
@@ -107,7 +107,7 @@ def test_an_exception_answers_500_and_costs_the_worker_nothing(scene: Scene) -> 
     assert 'routes.py", line' in log
     assert "return 1 / 0" in log
     assert farm.workers()[0].pid == pid
-    assert farm.metrics().total("ds_farm_route_errors_total") == before + 5
+    assert farm.metrics().total("ds_farm_worker_route_errors_total") == before + 5
     scene.caller.send(scene.draft("anybody").bytes(), farm.sip)
     scene.destination.receive()
 
