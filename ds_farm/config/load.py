@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from ds_farm.config.locate import SPELLINGS, find_lines, holds
+from ds_farm.config.locate import find_lines, holds
 from ds_farm.config.models import Config
 from ds_farm.config.rules import Location, broken
 from ds_farm.config.types import describe
@@ -31,6 +31,9 @@ _WORDS = {
 }
 """pydantic's words for what it expected -> TOML's."""
 
+
+SPELLINGS = {"ds_probing_threshold": "ds_probing_threshhold"}
+"""Decision 19: a name of ours, and the documented one of the same parameter."""
 
 COMMAND_LINE = "--set"
 """Stands for the file of a value that came with the command."""
@@ -200,17 +203,8 @@ def _explain_unknown(where: Location) -> str:
 
 def _names(model: type[BaseModel]) -> dict[str, str]:
     """Names that a model takes in a file, documented ones first, and the field of each."""
-    names = {}
-    for name, field in model.model_fields.items():
-        names[field.serialization_alias or name] = name
-    return names | {other: name for other, name in _aliases(model)}
-
-
-def _aliases(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
-    for name in model.model_fields:
-        if name in SPELLINGS:
-            yield SPELLINGS[name], name
-            yield name, name
+    fields = model.model_fields
+    return {SPELLINGS.get(name, name): name for name in fields} | {name: name for name in fields}
 
 
 def _model_at(where: Location) -> type[BaseModel] | None:
@@ -247,8 +241,6 @@ def _without(data: Any, where: Location) -> Any:
         return {}
     head, rest = where[0], where[1:]
     if isinstance(data, dict):
-        other = SPELLINGS.get(str(head), head)
-        head = other if head not in data and other in data else head
         if rest and isinstance(data.get(head), (dict, list)) and holds(data[head], rest):
             return {**data, head: _without(data[head], rest)}
         return {name: value for name, value in data.items() if name != head}

@@ -13,12 +13,6 @@ from typing import Any
 
 from ds_farm.config.rules import Location
 
-SPELLINGS = {
-    "ds_probing_threshhold": "ds_probing_threshold",
-    "ds_probing_threshold": "ds_probing_threshhold",
-}
-"""Decision 19: both are accepted, either may stand in the file."""
-
 
 def find_lines(text: str, places: Sequence[Location]) -> dict[Location, int]:
     """Lines, counted from 1, of places in a file that parses.
@@ -46,8 +40,7 @@ def holds(data: Any, place: Location) -> bool:
     """Whether parsed data has something at this place."""
     for part in place:
         if isinstance(data, dict):
-            names = (part, SPELLINGS.get(str(part)))
-            data = next((data[name] for name in names if name in data), None)
+            data = data.get(part)
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             data = data[part]
         else:

@@ -93,11 +93,6 @@ def _route(config: Config) -> Iterator[Finding]:
     if config.farm.route_module:
         return
     route = config.route
-    name, _ = parse_sets(route.set)
-    known = [partition.name for partition in resolve(config.dispatcher)]
-    if known and name not in known:
-        keys = (("route", "set"), ("dispatcher", "partition"), ("dispatcher", "partitions"))
-        yield Finding(keys, f"there is no partition {name!r}, only {', '.join(known)}")
     try:
         parse_choices(route.set, route.algorithm, route.flags)
     except UnequalLists as error:
@@ -109,7 +104,14 @@ def _needed_to_run(config: Config) -> Iterator[Finding]:
         yield Finding(
             (("farm", "socket"),), 'nothing to listen on, expected such as ["udp:127.0.0.1:5060"]'
         )
-    if not resolve(config.dispatcher):
+    known = [partition.name for partition in resolve(config.dispatcher)]
+    name, _ = parse_sets(config.route.set)
+    if known and name not in known and not config.farm.route_module:
+        keys = (("route", "set"), ("dispatcher", "partition"), ("dispatcher", "partitions"))
+        yield Finding(
+            keys, f"the built-in route is for partition {name!r}, there is only {', '.join(known)}"
+        )
+    if not known:
         yield Finding(
             (("dispatcher", "db_url"),),
             "no database, expected such as mysql://user:password@host/database",
