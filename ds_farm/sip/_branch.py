@@ -26,6 +26,11 @@ if cython.compiled:
 else:
     int64_t = uint64_t = int
 
+    def _word(data, i):
+        """The pure twin of the inline function in `_branch.pxd`."""
+        return int.from_bytes(data[i : i + 8], "little")
+
+
 MASK = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
 # "somepseudorandomlygeneratedbytes"
 INIT0 = cython.declare(uint64_t, 0x736F6D6570736575)
@@ -48,9 +53,7 @@ def sip_add(s, data, start, end):
     shift: cython.int
     word: uint64_t
     while i + 8 <= end:
-        word = 0
-        for shift in range(8):
-            word |= cython.cast(uint64_t, data[i + shift]) << (8 * shift)
+        word = _word(data, i)
         s.v3 ^= word
         _round(s)
         s.v0 ^= word
@@ -103,7 +106,7 @@ def put_hex(out, value):
     digit: cython.int
     while i >= 0:
         digit = cython.cast(cython.int, value & 15)
-        out[i] = digit + 48 if digit < 10 else digit + 87
+        out[i] = digit + 48 + 39 * (digit > 9)
         value >>= 4
         i -= 1
     return 16

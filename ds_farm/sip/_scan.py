@@ -33,6 +33,16 @@ else:
         """The pure twin of the inline function in `_scan.pxd`."""
         return end - start == n and bytes(data[start:end]).lower() == text.lower()
 
+    def skip_space(data, start, end):
+        """The pure twin of the inline function in `_scan.pxd`."""
+        while start < end and data[start] in b" \t\r\n":
+            start += 1
+        return start
+
+    def is_token(c):
+        """The pure twin of the inline function in `_scan.pxd`."""
+        return c < 128 and (chr(c).isalnum() or chr(c) in "-.!%*_+`'~")
+
 
 CR = cython.declare(cython.int, 13)
 LF = cython.declare(cython.int, 10)
@@ -393,15 +403,6 @@ def find_comma(data, start, end):
     return end
 
 
-def skip_space(data, start, end):
-    """Offset of the first byte in ``data[start:end]`` that is no white space (LWS, 25.1)."""
-    while start < end and (
-        data[start] == 32 or data[start] == 9 or data[start] == CR or data[start] == LF
-    ):
-        start += 1
-    return start
-
-
 def trim_end(data, start, end):
     """``end`` moved back over white space."""
     while end > start and (
@@ -467,22 +468,3 @@ def method_id(data, start, end):
                 return Method.OTHER
             start += 1
     return id
-
-
-def is_token(c):
-    """Whether a byte may stand in a token (25.1)."""
-    if 97 <= c <= 122 or 65 <= c <= 90 or 48 <= c <= 57:
-        return True
-    # - . ! % * _ + ` ' ~
-    return (
-        c == 45
-        or c == 46
-        or c == 33
-        or c == 37
-        or c == 42
-        or c == 95
-        or c == 43
-        or c == 96
-        or c == 39
-        or c == 126
-    )
