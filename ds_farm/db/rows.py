@@ -19,7 +19,7 @@ LONGEST_HOST = 254
 
 _STATES = {int(state): state for state in State}
 _HOST_NAME = re.compile(
-    rb"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.?"
+    rb"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*[A-Za-z](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.?"
 )
 """RFC 3261 25.1 hostname, and the ``_`` that real names have."""
 
