@@ -74,14 +74,17 @@ class Farm:
                 for rank in range(self.config.farm.children):
                     yield self.worker_place(kind, rank)
             elif kind.count is Count.ONE or kind.listens_at in self.streams:
-                slot = self.config.farm.max_children + self.table.index(kind)
-                stream = self.streams.get(kind.listens_at)
-                yield Child(ProcessContext(self.config, self.segment, kind, slot, listening=stream))
+                yield self._place(kind, self.config.farm.max_children + self.table.index(kind), 0)
 
     def worker_place(self, kind: ProcessKind, rank: int) -> Child:
         """A place for one more SIP worker; its process slot has the number of its rank."""
+        return self._place(kind, rank, rank)
+
+    def _place(self, kind: ProcessKind, slot: int, rank: int) -> Child:
         return Child(
-            ProcessContext(self.config, self.segment, kind, rank, rank, sockets=self.listeners)
+            ProcessContext(
+                self.config, self.segment, kind, slot, rank, self.listeners, self.streams
+            )
         )
 
     def open_rank(self, rank: int) -> None:

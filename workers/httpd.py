@@ -100,7 +100,6 @@ class Server(ThreadingMixIn, WSGIServer):
 
 def serve(context: ProcessContext, application: WSGIApplication) -> None:
     """The loop of such a process, until it is told to stop."""
-    assert context.listening is not None
     server = Server(context.listening, application)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()

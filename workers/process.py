@@ -24,7 +24,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
@@ -87,10 +87,10 @@ class ProcessContext:
     """Of a SIP worker: 0..max_children-1."""
 
     sockets: Sequence[Listener] = ()
-    """A SIP worker's addresses; it uses ``listener.sockets[rank]``, the others are closed."""
+    """SIP addresses; a worker has ``listener.sockets[rank]`` of each, all else is closed."""
 
-    listening: socket.socket | None = None
-    """The TCP socket of a kind that has ``listens_at``."""
+    streams: Mapping[str, socket.socket] = field(default_factory=dict)
+    """TCP sockets by configuration key; a process has its own, see `listening`."""
 
     requests: Requests = field(default_factory=Requests)
 
@@ -98,6 +98,11 @@ class ProcessContext:
     def title(self) -> str:
         """``worker 2`` or ``loader``: in the process list and in every log line."""
         return f"{self.kind.name} {self.rank}" if _is_ranked(self.kind) else self.kind.name
+
+    @property
+    def listening(self) -> socket.socket:
+        """The TCP socket of a kind that has ``listens_at``."""
+        return self.streams[self.kind.listens_at]
 
     @property
     def view(self) -> ProcessView:
@@ -220,6 +225,9 @@ def _take_signals(context: ProcessContext) -> None:
 def _drop_foreign_sockets(context: ProcessContext) -> None:
     for listener in context.sockets:
         listener.keep_only(context.rank if _is_ranked(context.kind) else None)
+    for key, stream in context.streams.items():
+        if key != context.kind.listens_at:
+            stream.close()
 
 
 def drop_privileges(user: str | None, group: str | None) -> None:

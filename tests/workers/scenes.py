@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import replace
 
 from ds_farm.config.models import Config
 from ds_farm.errors import ConfigError
@@ -21,7 +22,7 @@ from shm.generation import Generations
 from shm.layout import Role
 from shm.locks import LockId
 from workers.process import GRACEFUL, QUICK, ProcessContext
-from workers.process_table import Count, ProcessKind
+from workers.process_table import PROCESS_TABLE, Count, ProcessKind
 from workers.supervisor import run
 
 HERE = "tests.workers.scenes"
@@ -123,7 +124,16 @@ def makes_an_orphan(context: ProcessContext) -> None:
     worker(context)
 
 
+def _real() -> tuple[ProcessKind, ...]:
+    """The product's table, with trivial workers."""
+    return tuple(
+        replace(kind, main=f"{HERE}:worker") if kind.role is Role.WORKER else kind
+        for kind in PROCESS_TABLE
+    )
+
+
 SCENES = {
+    "real": _real(),
     "subreaper": _table("makes_an_orphan"),
     "plain": _table("worker"),
     "deaf": _table("worker", (ProcessKind("timer", Role.TIMER, f"{HERE}:deaf", stop_stage=1),)),

@@ -125,6 +125,16 @@ class Stage:
         finally:
             segment.close()
 
+    def url(self, name: str) -> str:
+        """Of an HTTP service, from the ready line: ``metrics`` or ``MI``."""
+        found = re.search(rf"{name} (http://\S+?)(/metrics|/mi)\b", self.log())
+        assert found, self.log()
+        return found[1]
+
+    def segment(self) -> Segment:
+        """For reading; the caller closes it."""
+        return Segment.attach(self.name)
+
     def ranks(self, count: int) -> Counter[int]:
         """Ask ``count`` times from one source port; how often each rank answered."""
         answers: Counter[int] = Counter()
