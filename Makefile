@@ -61,7 +61,7 @@ debian:          ## the Debian packages of all targets
 clean:           ## remove what was built; databases and configurations stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find ds_farm workers shm \( -name '*.c' -o -name '*.so' \) -delete
-	find ds_farm workers shm tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(wildcard $(SOURCES)) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@sh deploy/debian-packages.sh venv
@@ -69,15 +69,17 @@ $(BIN)/python:
 	@echo "make: upgrading pip in $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' || { rm -rf $(VENV); exit 1; }
 
-# A change of metadata installs anew; a change of sources compiles only what it touches.
+# A change of metadata installs anew; a change of sources compiles only what it touches.  Both with
+# the Cython of the environment, so that the second does not compile again what the first has.
 # A stamp is dated before the build: what changes while it compiles is compiled next time.
 $(INSTALLED): $(BIN)/python pyproject.toml
 	@echo "make: installing ds-farm and its tools into $(VENV) (from PyPI; compiles the core, about a minute)"
 	@touch $@.new
-	@$(BIN)/python -m pip install --quiet --group dev --editable .
+	@$(BIN)/python -m pip install --quiet --group dev
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable .
 	@mv $@.new $@
 
 $(COMPILED): $(INSTALLED) setup.py $(CYTHON)
 	@touch $@.new
-	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@$(BIN)/python setup.py --quiet build_ext --inplace >/dev/null
 	@mv $@.new $@
