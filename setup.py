@@ -15,6 +15,7 @@ TRACE = os.environ.get("DS_FARM_TRACE") == "1"
 MODULES = [
     "shm/_native.pyx",
     "ds_farm/sip/_names.pyx",
+    "ds_farm/sip/_text.py",
     "ds_farm/sip/_scan.py",
     "ds_farm/sip/_via.py",
     "ds_farm/sip/_uri.py",

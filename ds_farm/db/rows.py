@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from ds_farm.config.opensips import parse_socket_description
 from ds_farm.dispatch.model import MAX_WEIGHT, Destination, State
-from ds_farm.sip._uri import Scheme
 from ds_farm.sip._uri import uri as uri_offsets
+from ds_farm.sip.names import Scheme
 
 LONGEST_HOST = 254
 """Semantics 1.2: a longer one is no host."""

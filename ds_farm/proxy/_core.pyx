@@ -33,13 +33,15 @@ from ds_farm.sip._names cimport (
     REQUEST_URI,
     TO,
     UNANSWERABLE,
+    UNKNOWN_SCHEME,
     UNROUTABLE,
     UNROUTED,
     VERSION,
     VIA,
 )
-from ds_farm.sip._scan cimport Message, find, scan
-from ds_farm.sip._uri cimport UNKNOWN, parse_address, parse_uri
+from ds_farm.sip._scan cimport Message, scan
+from ds_farm.sip._text cimport find
+from ds_farm.sip._uri cimport parse_address, parse_uri
 from ds_farm.sip._via cimport Via, parse_via
 from shm._layout cimport DestinationCounters, Worker
 from shm._native cimport Memory, ds_count
@@ -152,7 +154,7 @@ cdef class Core:
             ds_count(&self.counters.absorbed, 1)
             self.drop(OWN_ACK)
             return 0
-        if x.uri.scheme == UNKNOWN:
+        if x.uri.scheme == UNKNOWN_SCHEME:
             request.answer(416, b"Unsupported URI Scheme", b"")
             return 0
         if x.m.proxy_require and x.m.method != ACK:

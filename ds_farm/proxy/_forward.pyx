@@ -38,7 +38,7 @@ from ds_farm.proxy._wire cimport (
 )
 from ds_farm.sip._branch cimport Sip, put_hex, sip_add, sip_finish, sip_start
 from ds_farm.sip._edit cimport Edit, grown_by, join, replace
-from ds_farm.sip._scan cimport find, same
+from ds_farm.sip._text cimport find, same
 from ds_farm.sip._via cimport Via
 
 

@@ -12,7 +12,8 @@ from ds_farm.proxy._forward cimport response_target, stamp_via
 from ds_farm.proxy._wire cimport PAYLOAD, Network, Outbox, Peer, put_number, set_port
 from ds_farm.sip._branch cimport Sip, put_hex, sip_add, sip_finish, sip_start
 from ds_farm.sip._edit cimport Edit, join
-from ds_farm.sip._scan cimport find, is_via, next_line, skip_space, trim_end
+from ds_farm.sip._scan cimport is_via
+from ds_farm.sip._text cimport find, next_line, skip_space, trim_end
 
 
 cdef uint64_t reply_tag(Exchange *x) noexcept nogil:

@@ -13,7 +13,7 @@ from ds_farm.proxy._reply cimport reply
 from ds_farm.proxy._route cimport uri_target
 from ds_farm.proxy._wire cimport Network, Outbox, peer_port, put_ip
 from ds_farm.sip._names cimport ACK, UNANSWERED_ACK
-from ds_farm.sip._scan cimport find, next_line, same, skip_space, trim_end
+from ds_farm.sip._text cimport find, next_line, same, skip_space, trim_end
 from ds_farm.sip._uri cimport Uri, parse_uri
 from shm._layout cimport DestinationCounters, Worker
 from shm._native cimport Memory, ds_count

@@ -7,15 +7,9 @@ Request-URI, ours at the end of the Route (16.6 step 6).
 from ds_farm.proxy._exchange cimport Exchange
 from ds_farm.proxy._wire cimport Network, Peer, parse_ip
 from ds_farm.sip._edit cimport Edit, replace
-from ds_farm.sip._scan cimport (
-    find,
-    find_comma,
-    next_line,
-    same,
-    skip_space,
-    trim_end,
-)
-from ds_farm.sip._uri cimport SIP, Address, Uri, parse_address, parse_uri
+from ds_farm.sip._text cimport find, find_comma, next_line, same, skip_space, trim_end
+from ds_farm.sip._names cimport SIP
+from ds_farm.sip._uri cimport Address, Uri, parse_address, parse_uri
 
 
 cdef int read_routes(const unsigned char *data, const Exchange *x, RouteValue *values) noexcept nogil:

@@ -6,7 +6,7 @@ No socket is opened here: `workers/_udp.pyx` sends what an Outbox holds.
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset, strlen
 
-from ds_farm.sip._scan cimport same
+from ds_farm.sip._text cimport same
 
 
 cdef class Inbox:

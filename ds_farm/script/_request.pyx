@@ -13,8 +13,9 @@ from ds_farm.dispatch._live cimport Endpoint, LiveSet, LiveTable
 from ds_farm.proxy._request cimport BaseRequest
 from ds_farm.proxy._wire cimport AF_INET, AF_INET6, Network, Outbox, htons
 from ds_farm.sip._auth cimport Credentials, parse_credentials
-from ds_farm.sip._scan cimport same
-from ds_farm.sip._uri cimport SIPS, Uri, parse_uri
+from ds_farm.sip._text cimport same
+from ds_farm.sip._names cimport SIPS
+from ds_farm.sip._uri cimport Uri, parse_uri
 from shm._native cimport ds_load
 
 from ds_farm.errors import ConfigError

@@ -38,8 +38,12 @@ def load_route(path: Path) -> Route:
         raise ConfigError(f"{error.filename}:{error.lineno}: {error.msg}") from error
     except Exception as error:
         line = next(
-            (one.lineno for one in reversed(traceback.extract_tb(error.__traceback__))
-             if one.filename == str(path)), 0
+            (
+                one.lineno
+                for one in reversed(traceback.extract_tb(error.__traceback__))
+                if one.filename == str(path)
+            ),
+            0,
         )
         raise ConfigError(f"{path}:{line}: {type(error).__name__}: {error}") from error
     route = getattr(module, "request_route", None)

@@ -6,13 +6,16 @@ Pure-Python mode.
 import cython
 
 if cython.compiled:
-    from cython.cimports.ds_farm.sip._scan import find, find_comma, same, skip_space, trim_end
+    from cython.cimports.ds_farm.sip._text import find, find_comma, same, skip_space, trim_end
 
     def credentials(data: bytes):
         """Offsets of the user name in an Authorization value, for code that is not compiled."""
         result: Credentials
         parse_credentials(data, 0, len(data), cython.address(result))
         return result
+
+else:
+    from ds_farm.sip._text import find, find_comma, same, skip_space, trim_end
 
 
 def parse_credentials(data, start, end, c):

@@ -59,3 +59,11 @@ cpdef enum Drop:
     OVERSIZED = 7          # does not fit a datagram after our edits, or was cut by the kernel
     UNROUTED = 8           # the routing function neither forwarded nor answered it
     OWN_ACK = 9            # acknowledges a reply of our own (section 17.1.1.3): absorbed
+
+
+# Scheme of a URI, as far as a proxy must understand it (16.3 step 2).
+cpdef enum Scheme:
+    UNKNOWN_SCHEME = 0
+    SIP = 1
+    SIPS = 2
+    TEL = 3

@@ -51,3 +51,9 @@ class Drop(IntEnum):
     OVERSIZED = 7
     UNROUTED = 8
     OWN_ACK = 9
+
+class Scheme(IntEnum):
+    UNKNOWN_SCHEME = 0
+    SIP = 1
+    SIPS = 2
+    TEL = 3

@@ -5,9 +5,6 @@ found by memchr.  Offsets are into `data`; a span is [x, x_end).  A span that is
 (offset 0 always belongs to the start line).
 """
 
-from libc.string cimport memchr
-from posix.strings cimport strncasecmp
-
 
 cdef struct Message:
     int length                    # bytes of the message; what a datagram holds beyond is cut off
@@ -44,10 +41,6 @@ cdef struct Message:
 cdef int scan(const unsigned char *data, int length, Message *m) noexcept nogil
 cdef bint is_via(const unsigned char *data, int start, int end) noexcept nogil
 cdef int header_id(const unsigned char *data, int start, int end) noexcept nogil
-cdef int next_line(const unsigned char *data, int start, int length) noexcept nogil
-cdef int find_comma(const unsigned char *data, int start, int end) noexcept nogil
-cdef int trim_end(const unsigned char *data, int start, int end) noexcept nogil
-cdef int number(const unsigned char *data, int start, int end, int limit) noexcept nogil
 cdef int method_id(const unsigned char *data, int start, int end) noexcept nogil
 cdef int _start_line(const unsigned char *data, int end, Message *m) noexcept nogil
 cdef int _status_line(const unsigned char *data, int end, Message *m) noexcept nogil
@@ -55,44 +48,3 @@ cdef int _take(const unsigned char *data, int id, int line, int line_end, int st
 cdef int _take_via(const unsigned char *data, int line, int line_end, int start, int end, Message *m) noexcept nogil
 cdef int _take_cseq(const unsigned char *data, int start, int end, Message *m) noexcept nogil
 cdef int _missing(Message *m) noexcept nogil
-
-
-cdef inline int find(const unsigned char *data, int start, int end, int byte) noexcept nogil:
-    """Offset of the first `byte` in data[start:end], `end` if there is none."""
-    cdef const unsigned char *found
-    if start >= end:
-        return end
-    found = <const unsigned char *>memchr(data + start, byte, end - start)
-    return end if found == NULL else <int>(found - data)
-
-
-cdef inline bint same(const unsigned char *data, int start, int end, const char *text, int n) noexcept nogil:
-    """Whether data[start:end] is `text` of `n` bytes, in any case (`text` is ASCII)."""
-    return end - start == n and strncasecmp(<const char *>data + start, text, n) == 0
-
-
-cdef extern from *:
-    """
-    /* token of RFC 3261 25.1: letters, digits and - . ! % * _ + ` ' ~ */
-    static const unsigned char ds_token[256] = {
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-        0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 1, 1, 0, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0,
-        0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1,
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 0
-    };
-    """
-    const unsigned char ds_token[256]
-
-
-cdef inline bint is_token(int c) noexcept nogil:
-    """Whether a byte may stand in a token."""
-    return ds_token[c]
-
-
-cdef inline int skip_space(const unsigned char *data, int start, int end) noexcept nogil:
-    """Offset of the first byte in data[start:end] that is no white space (LWS, 25.1)."""
-    while start < end and data[start] <= 32 and (
-        data[start] == 32 or data[start] == 9 or data[start] == 13 or data[start] == 10
-    ):
-        start += 1
-    return start

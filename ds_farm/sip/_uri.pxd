@@ -4,13 +4,6 @@ Cost: one pass over the text, no allocation, no Python object.
 """
 
 
-cpdef enum Scheme:
-    UNKNOWN = 0
-    SIP = 1
-    SIPS = 2
-    TEL = 3
-
-
 cdef struct Uri:
     bint fault                   # not of the grammar
     int scheme                   # Scheme

@@ -10,7 +10,8 @@ are not checked beyond their quotes: a proxy has no business with them.  Pure-Py
 import cython
 
 if cython.compiled:
-    from cython.cimports.ds_farm.sip._scan import find, is_token, number, same, skip_space
+    from cython.cimports.ds_farm.sip._names import Scheme
+    from cython.cimports.ds_farm.sip._text import find, is_token, number, same, skip_space
     from cython.cimports.libc.string import memset
 
     def uri(data: bytes):
@@ -26,7 +27,8 @@ if cython.compiled:
         return result
 
 else:
-    from ds_farm.sip._uri import Scheme  # the compiled module's
+    from ds_farm.sip._text import find, is_token, number, same, skip_space
+    from ds_farm.sip.names import Scheme
 
 
 def parse_uri(data, start, end, u):
@@ -43,7 +45,7 @@ def parse_uri(data, start, end, u):
     elif same(data, start, i, b"sips", 4):
         u.scheme = Scheme.SIPS
     else:
-        u.scheme = Scheme.TEL if same(data, start, i, b"tel", 3) else Scheme.UNKNOWN
+        u.scheme = Scheme.TEL if same(data, start, i, b"tel", 3) else Scheme.UNKNOWN_SCHEME
         u.fault = i + 1 == end
         return u.fault
     i = _authority(data, i + 1, end, u)

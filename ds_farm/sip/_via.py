@@ -8,7 +8,7 @@ White space may stand around every separator, folding included.  Pure-Python mod
 import cython
 
 if cython.compiled:
-    from cython.cimports.ds_farm.sip._scan import is_token, number, same, skip_space
+    from cython.cimports.ds_farm.sip._text import is_token, number, same, skip_space
     from cython.cimports.libc.string import memset
 
     def via(data: bytes):
@@ -16,6 +16,9 @@ if cython.compiled:
         result: Via
         parse_via(data, 0, len(data), cython.address(result))
         return result
+
+else:
+    from ds_farm.sip._text import is_token, number, same, skip_space
 
 
 def parse_via(data, start, end, v):

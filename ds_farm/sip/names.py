@@ -1,10 +1,10 @@
-"""Words of SIP as values: methods, faults, drops (RFC 3261), for code that is not compiled."""
+"""Words of SIP as values: methods, schemes, faults, drops (RFC 3261), for code that is not compiled."""
 
 from __future__ import annotations
 
-from ds_farm.sip._names import Drop, Fault, Method
+from ds_farm.sip._names import Drop, Fault, Method, Scheme
 
-__all__ = ["DROP_LABELS", "FAULT_LABELS", "Drop", "Fault", "Method"]
+__all__ = ["DROP_LABELS", "FAULT_LABELS", "Drop", "Fault", "Method", "Scheme"]
 
 FAULT_LABELS = {fault: fault.name.lower() for fault in Fault if fault is not Fault.NONE}
 """Label value of each fault in metrics."""
