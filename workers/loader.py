@@ -143,8 +143,10 @@ class Loader:
             header.add("reloads_failed")
             logger.error("reload failed, everything stays as it was: %s", error)
             self._serve(number, False)
-        except RuntimeError:
-            self._serve(number, False)  # not again and again
+        except _Stopped:
+            raise
+        except Exception:
+            self._serve(number, False)  # else the successor would die of it too
             raise
         else:
             self._serve(number, True)
@@ -155,7 +157,10 @@ class Loader:
         self._loaded = replace(loaded, sets=resolved.sets, unknown=resolved.unknown)
         if resolved.sets != loaded.sets:
             try:
-                self._registry.publish(resolved.sets, skipped_rows=len(loaded.skipped))
+                self._do(
+                    lambda: self._registry.publish(resolved.sets, skipped_rows=len(loaded.skipped)),
+                    may_be_left=False,
+                )
             except SegmentError as error:
                 logger.error("new addresses cannot be published: %s", error)
 
@@ -165,9 +170,12 @@ class Loader:
         sets: list[DestinationSet] = []
         skipped: list[SkippedRow] = []
         warnings: list[SkippedRow] = []
-        self._header.database_up = 0
         for partition in resolve_partitions(settings):
-            result = load(settings, partition)
+            try:
+                result = load(settings, partition)
+            except DatabaseError:
+                self._header.database_up = 0
+                raise
             sets += result.sets
             skipped += result.skipped
             warnings += result.warnings
@@ -181,7 +189,10 @@ class Loader:
         started_s = time.monotonic()
         loaded = self._do(self._read)
         is_first = not self._header.generation
-        number = self._registry.publish(loaded.sets, inherit_state, len(loaded.skipped))
+        number = self._do(
+            lambda: self._registry.publish(loaded.sets, inherit_state, len(loaded.skipped)),
+            may_be_left=False,
+        )
         self._loaded = loaded
         self._resolve_due_s = time.monotonic() + (0.0 if is_first else RESOLVE_AGAIN_S)
         for row in loaded.skipped:
@@ -202,13 +213,16 @@ class Loader:
         self._header.reload_successful = int(successful)
         self._header.reload_served = number
 
-    def _do(self, work: Callable[[], T]) -> T:
-        """Run in the thread and beat meanwhile.  Raises what ``work`` raises, or `_Stopped`."""
+    def _do(self, work: Callable[[], T], may_be_left: bool = True) -> T:
+        """Run in the thread and beat meanwhile.
+
+        Raises what ``work`` raises; `_Stopped` if the process is to end and this ``may_be_left``.
+        """
         until_s = time.monotonic() + LONGEST_WORK_S
         future = self._thread.submit(work)
         while not wait([future], TURN_S).done:
             self._context.beat()
-            if self._context.stopping:
+            if self._context.stopping and may_be_left:
                 raise _Stopped
             if time.monotonic() >= until_s:
                 raise RuntimeError(f"database or resolver have not answered in {LONGEST_WORK_S} s")

@@ -253,6 +253,7 @@ class Supervisor:
             and child.context.view.pid == child.pid
             and child.context.view.status == Status.READY
             for child in self.children
+            if not child.is_retired
         )
 
     def _announce_ready(self) -> None:
