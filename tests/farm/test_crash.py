@@ -15,13 +15,16 @@ from shm.layout import Role
 from tests.support import counts
 from tests.support.database import Row
 from tests.support.farm import Child, Farm
+from tests.support.message import Draft, Sip
+from tests.support.net import own_host
+from tests.support.peer import Peer
 from tests.support.sipp import Caller, Destination
 from tests.support.wait import until
 
 RATE = 500
 CALLS = 5_000
 BATCH = 64
-"""More than one turn of a worker's loop can hold."""
+"""Datagrams that a worker has in its hands at most: one recvmmsg."""
 
 ROLES = (Role.WORKER, Role.LOADER, Role.TIMER, Role.EXPORTER, Role.CONTROL)
 
@@ -92,6 +95,51 @@ def test_all_workers_at_once(tmp_path: Path, destinations: list[Destination]) ->
         until(lambda: _all_new(farm, before), "a successor for each")
         result = caller.wait()
         assert (result.successful, result.failed) == (2_000, 0), caller.report()
+
+
+def test_what_waits_in_a_socket_survives_its_worker(tmp_path: Path) -> None:
+    """The supervisor holds the sockets: a dead worker's queue waits for its successor, and nobody
+    has to repeat anything."""
+    with (
+        Peer(own_host()) as caller,
+        Peer(own_host()) as destination,
+        Farm(tmp_path, [f"sip:{destination.sent_by}"]) as farm,
+    ):
+        before = {worker.pid for worker in farm.workers()}
+        for pid in before:
+            farm.signal(signal.SIGSTOP, pid)
+        sent = [f"q{number}" for number in range(100)]
+        for key in sent:
+            via = f"SIP/2.0/UDP {caller.sent_by};branch=z9hG4bK{key}"
+            caller.send(Draft(via=via, key=key).bytes(), farm.sip)
+        for pid in before:
+            farm.signal(signal.SIGKILL, pid)
+        arrived = [Sip.read(destination.receive()).one("call-id") for _ in sent]
+        assert sorted(arrived) == sorted(f"{key}@example.net".encode() for key in sent)
+
+
+def test_workers_that_die_with_their_hands_full(
+    tmp_path: Path, destinations: list[Destination]
+) -> None:
+    """SIGKILL in the middle of batches: a worker takes at most one batch with it, sent and not
+    counted or counted and not sent, and the callers' retransmissions make up for that."""
+    kills, rate, calls = 8, 2_500, 12_000
+    with (
+        Farm(tmp_path, [each.uri for each in destinations], children=2) as farm,
+        counts.Watcher(farm) as watcher,
+        Caller(tmp_path, farm.sip, calls, rate) as caller,
+    ):
+        for number in range(kills):
+            counts.wait_for_traffic(farm, rate // 5)
+            kill_and_see_it_back(farm, farm.child(Role.WORKER, number % farm.children))
+        assert caller.running, "the calls were over before the last kill"
+        result = caller.wait()
+        assert (result.successful, result.failed) == (calls, 0), caller.report()
+        assert watcher.went_back == []
+        now = counts.of(farm)
+        for each in destinations:
+            assert abs(now.requests[each.uri] - each.stop().calls) <= BATCH * kills
+        assert now.cursors[1] >= calls
 
 
 def test_a_worker_that_hangs_is_replaced(tmp_path: Path, destinations: list[Destination]) -> None:

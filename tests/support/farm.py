@@ -193,16 +193,26 @@ class Farm:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        strays = {pid: process.title(pid) for pid in process.session(self.pid)}
+        strays, left = self._clear()
+        assert not strays, f"processes left behind by farm {self.name}: {strays}"
+        assert not left, f"left in /dev/shm by farm {self.name}: {left}"
+
+    def _clear(self) -> tuple[dict[int, str], list[str]]:
+        """Remove every trace of it; what there was: processes by title, names in /dev/shm."""
+        strays = {pid: process.title(pid) for pid in self.session()}
         process.kill_session(self.pid)
+        self._popen.wait()
         left = self.shared_objects()
         for path in left:
             path.unlink(missing_ok=True)
-        assert not strays, f"processes left behind by farm {self.name}: {strays}"
-        assert not left, f"left in /dev/shm by farm {self.name}: {[p.name for p in left]}"
+        return strays, [path.name for path in left]
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self._clear()
+            raise
 
     def __exit__(
         self,
