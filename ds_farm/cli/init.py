@@ -40,7 +40,7 @@ def request_route(request):
 
 def init(
     directory: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Folder to write to.", show_default="this one")
+        Path, typer.Argument(metavar="DIR", help="Folder to write to.", show_default="this one")
     ] = Path("."),
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite files. Rows of a database always stay.")
