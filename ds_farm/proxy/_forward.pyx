@@ -120,10 +120,8 @@ cdef int stamp_via(
     if asked:
         rport[0] = 61
         n = 1 + put_number(rport + 1, peer_port(&x.source))
-        end = x.via.rport_end
-        if x.via.rport > 0:
-            # The sender filled in what is ours to say: its "=value" goes.
-            end = find(x.data, end, x.m.via_end, 59)
+        # If the sender filled in what is ours to say, its "=value" goes.
+        end = find(x.data, x.via.rport_end, x.m.via_end, 59)
         replace(edits, x.via.rport_end, end, rport, n)
         count = 1
     if x.via.received:

@@ -94,7 +94,8 @@ cdef int reply(
     cdef Peer named
     cdef unsigned char *datagram
     cdef int n, port, sender
-    if x.m.body + reason_length + headers_length + 512 > PAYLOAD:
+    # A Via line may grow by four bytes: "v:x" and a bare LF become "Via: x" and CRLF.
+    if x.m.body + 4 * x.m.vias + reason_length + headers_length + 512 > PAYLOAD:
         return NO_ROOM
     datagram = out.begin()
     if datagram == NULL:

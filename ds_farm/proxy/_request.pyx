@@ -12,7 +12,7 @@ from ds_farm.proxy._forward cimport forward_request
 from ds_farm.proxy._reply cimport reply
 from ds_farm.proxy._route cimport uri_target
 from ds_farm.proxy._wire cimport Network, Outbox, peer_port, put_ip
-from ds_farm.sip._names cimport ACK, UNANSWERED_ACK
+from ds_farm.sip._names cimport ACK, OVERSIZED, UNANSWERED_ACK
 from ds_farm.sip._text cimport find, next_line, same, skip_space, trim_end
 from ds_farm.sip._uri cimport Uri, parse_uri
 from shm._layout cimport DestinationCounters, Worker
@@ -78,6 +78,7 @@ cdef class BaseRequest:
             return 0
         if reply(&self.x, self.network, self.out, status, reason, len(reason), headers,
                  len(headers)) < 0:
+            ds_count(&self.counters.dropped[<int>OVERSIZED], 1)
             return 0
         ds_count(&self.counters.replies[min(7, status // 100)], 1)
         return 1

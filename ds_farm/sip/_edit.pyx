@@ -20,15 +20,18 @@ cdef int join(
 ) noexcept nogil:
     """Write data[start:end] with its edits to `out`, which has room; returns the length.
 
-    Edits do not overlap.  They are put in order here; of two at one place the earlier listed
-    comes first.
+    Edits do not overlap.  They are put in order here; of two at one place an insertion comes
+    before what replaces bytes, else the earlier listed one.
     """
     cdef Edit edit
     cdef int i, j, n = 0
     for i in range(1, count):
         edit = edits[i]
         j = i
-        while j > 0 and edits[j - 1].start > edit.start:
+        while j > 0 and (
+            edits[j - 1].start > edit.start
+            or (edits[j - 1].start == edit.start and edits[j - 1].end > edit.end == edit.start)
+        ):
             edits[j] = edits[j - 1]
             j -= 1
         edits[j] = edit

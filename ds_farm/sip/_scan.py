@@ -83,6 +83,8 @@ def scan(data, length, m):
     if c:
         m.fault = c
     m.headers = pos
+    if pos < length and (data[pos] == 32 or data[pos] == 9):
+        m.fault = m.fault or Fault.HEADER  # nothing to fold: our Via would take it for its own
 
     while True:
         if pos >= length:
