@@ -104,4 +104,5 @@ cdef struct DestinationCounters:       # [rank][destination], written by that wo
     uint64_t requests                  # forwarded to it
     uint64_t responses[7]              # by class; [0] is unused
     uint64_t failures                  # datagrams that the kernel would not send
-    uint64_t spare[6]
+    uint64_t failovers                 # taken by ds_next_dst or ds_next_domain
+    uint64_t spare[5]

@@ -170,6 +170,7 @@ FIELDS = {
         "requests": _offset(&_dc, &_dc.requests, sizeof(_dc.requests)),
         "responses": _offset(&_dc, &_dc.responses, sizeof(_dc.responses)),
         "failures": _offset(&_dc, &_dc.failures, sizeof(_dc.failures)),
+        "failovers": _offset(&_dc, &_dc.failovers, sizeof(_dc.failovers)),
     },
 }
 """struct -> field -> (offset in bytes, number of 64-bit words)."""

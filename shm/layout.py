@@ -220,3 +220,4 @@ class DestinationCountersView(View):
     selected = _Word()
     requests = _Word()
     failures = _Word()
+    failovers = _Word()

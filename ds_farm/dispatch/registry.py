@@ -2,9 +2,8 @@
 
 The only place that writes set and destination slots.  A slot belongs to (partition, set, URI,
 n-th of that URI) for as long as a table names it, so state, failure count, cursor and counters
-live over reloads (decision 21).  The state word is one 64-bit word, changed by compare-and-swap:
-
-    bits 0..7 State | 8..31 failures in a row | 32..63 number of changes
+live over reloads (decision 21).  The state word is changed by compare-and-swap, to what `state.py`
+decides.
 
 NOTES
  (a) Order of a change: word, then the set's `state_version`.  Workers rebuild their view of a set
@@ -21,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ds_farm.dispatch.model import DestinationSet, State
+from ds_farm.dispatch.state import Event, decide, pack, unpack
 from ds_farm.dispatch.table import SetRecord, Table, decode, encode
 from shm._native import SIZES
 from shm.errors import SegmentError
@@ -32,9 +32,11 @@ from shm.segment import Segment
 Key = tuple[str, int, str, int]
 """Identity of a destination: partition, set id, URI, which of several equal ones."""
 
-_STATE_MASK = 0xFF
-_FAILURES_SHIFT, _FAILURES_MASK = 8, 0xFFFFFF
-_CHANGES_SHIFT, _CHANGES_MASK = 32, 0xFFFFFFFF
+_EVENTS = {
+    State.ACTIVE: Event.ACTIVATE,
+    State.INACTIVE: Event.DEACTIVATE,
+    State.PROBING: Event.PROBE,
+}
 
 
 class Registry:
@@ -59,36 +61,42 @@ class Registry:
 
     def state(self, slot: int) -> State:
         """State of the destination in ``slot``."""
-        return State(self.segment.destination(slot).word & _STATE_MASK)
+        return unpack(self.segment.destination(slot).word)[0]
 
     def failures(self, slot: int) -> int:
         """Its failures in a row, as far as they count towards probing."""
-        return (self.segment.destination(slot).word >> _FAILURES_SHIFT) & _FAILURES_MASK
+        return unpack(self.segment.destination(slot).word)[1]
 
     def changes(self, slot: int) -> int:
         """How often its state has changed; wraps at 2**32."""
-        return self.segment.destination(slot).word >> _CHANGES_SHIFT
+        return unpack(self.segment.destination(slot).word)[2]
 
     # -- states
 
-    def set_state(self, slot: int, state: State) -> bool:
-        """Give a destination a state; True if it had another one.
+    def apply(self, slot: int, event: Event, threshold: int = 1) -> bool:
+        """Let something happen to a destination; True if it has another state now.
 
-        Failures in a row start at 0 again (decisions 14 and 15).  Takes no lock.
+        ``threshold`` failures in a row make it probing.  Takes no lock.
         """
         view = self.segment.destination(slot)
         offset = view.offset("word")
         while True:
             word = self.segment.memory.load(offset)
-            changed = word & _STATE_MASK != state
-            changes = (word >> _CHANGES_SHIFT) + changed
-            new = (changes & _CHANGES_MASK) << _CHANGES_SHIFT | state
-            if self.segment.memory.swap(offset, word, new):
+            state, failures, changes = unpack(word)
+            new_state, new_failures = decide(state, failures, event, threshold)
+            changed = new_state is not state
+            if self.segment.memory.swap(
+                offset, word, pack(new_state, new_failures, changes + changed)
+            ):
                 break
         if changed:
             view.changed_ns = self.segment.now_ns()
             self.segment.set(view.set_slot).add("state_version")
         return changed
+
+    def set_state(self, slot: int, state: State, threshold: int = 1) -> bool:
+        """Give a destination a state, at once (decision 15); True if it had another one."""
+        return self.apply(slot, _EVENTS[state], threshold)
 
     def announce(self) -> None:
         """Let every worker look at all states again (note a)."""
@@ -168,7 +176,7 @@ class Registry:
             destination = segment.destination(slot)
             destination.set_slot = set_slot
             destination.changed_ns = now_ns
-            destination.word = int(state)
+            destination.word = pack(state, 0, 0)
             for rank in ranks if slot < old else ():
                 _zero(segment, segment.counters(rank, slot).base, SIZES["DestinationCounters"])
 
