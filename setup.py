@@ -28,6 +28,7 @@ MODULES = [
     "ds_farm/proxy/_reply.pyx",
     "ds_farm/proxy/_request.pyx",
     "ds_farm/proxy/_core.pyx",
+    "ds_farm/script/_plan.pyx",
     "ds_farm/script/_request.pyx",
     "workers/_udp.pyx",
     "ds_farm/dispatch/_hash.py",

@@ -11,7 +11,10 @@ import gc
 import logging
 import secrets
 
+from ds_farm.config import resolve as resolve_partitions
 from ds_farm.dispatch._live import LiveTable
+from ds_farm.dispatch.registry import Registry
+from ds_farm.dispatch.state import Event
 from ds_farm.proxy._core import Core
 from ds_farm.proxy._wire import Network, Outbox
 from ds_farm.script._request import Request
@@ -69,7 +72,9 @@ class SipWorker:
         )
         self._out = Outbox()
         dispatcher = context.config.dispatcher
-        self._settings = script_settings(dispatcher.hash_pvar, dispatcher.pvar_algo_pattern)
+        self._settings = script_settings(dispatcher, resolve_partitions(dispatcher))
+        self._registry = Registry(segment)
+        self._registry.announce()
         self._core: Core[Request] = Core(
             self._network,
             self._out,
@@ -128,12 +133,19 @@ class SipWorker:
             self._context.segment,
             self._context.rank,
             self._settings,
+            self._mark,
             _complain,
             secrets.randbits(64),
         )
         if self._table is not None:
             request.use_table(self._table)
         return request
+
+    def _mark(self, slot: int, event: Event) -> None:
+        """A routing function says something of a destination (ds_mark_dst)."""
+        dispatcher = self._context.config.dispatcher
+        if self._registry.apply(slot, event, dispatcher.ds_probing_threshold):
+            logger.info("destination slot %d is %s now", slot, self._registry.state(slot).name)
 
     def _route(self) -> Route:
         config = self._context.config

@@ -73,17 +73,10 @@ def _check_route_module(config: Config, findings: Findings) -> None:
 
 def _check_variables(config: Config, findings: Findings) -> None:
     from ds_farm.config import problem_at  # noqa: PLC0415 - the same
-    from ds_farm.script.settings import script_settings  # noqa: PLC0415 - keeps `--help` quick
+    from ds_farm.script.settings import unknown_variables  # noqa: PLC0415 - keeps `--help` quick
 
-    for key, arguments in (
-        ("hash_pvar", (config.dispatcher.hash_pvar, None)),
-        ("pvar_algo_pattern", (None, config.dispatcher.pvar_algo_pattern)),
-    ):
-        try:
-            script_settings(*arguments)
-        except ConfigError as error:
-            text = str(error).removeprefix(f"{key}: ")
-            findings.problems.append(str(problem_at(config.path, ("dispatcher", key), text)))
+    for key, text in unknown_variables(config.dispatcher):
+        findings.problems.append(str(problem_at(config.path, ("dispatcher", key), text)))
 
 
 def _check_databases(config: Config, findings: Findings) -> Iterator[LoadResult]:

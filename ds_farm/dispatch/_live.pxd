@@ -45,15 +45,25 @@ cdef class LiveSet:
     cdef const uint32_t *uri_ends
     cdef const uint32_t *host_spans
     cdef const char *uris
-    cdef const Endpoint *endpoints
+    cdef const Endpoint *_endpoints
+    cdef const uint32_t *_endpoint_ends
+    cdef list attrs
+    cdef list sockets
     cdef View _views[2]
 
     cdef View *view(self, bint but_last) except NULL
     cdef int _rebuild(self, View *view) except -1
     cdef int _prepare(self, View *view, int size, bytes turns) except -1
+    cdef int state(self, int index) noexcept nogil
     cdef bint is_active(self, int index) noexcept nogil
+    cdef const Endpoint *endpoint(self, int index) noexcept nogil
+    cdef int holds(self, int index, const Endpoint *wanted) noexcept nogil
+    cdef bytes uri_text(self, int index)
+    cdef bytes hostport(self, int index)
+    cdef int find_uri(self, bytes uri)
     cdef int select(self, int algorithm, uint64_t h, bint use_default) except -2
     cdef void count_selected(self, int index) noexcept nogil
+    cdef void count_failover(self, int index) noexcept nogil
 
 
 cdef class LiveTable:

@@ -6,6 +6,7 @@ segment and outlives it.  What is chosen here is an index in the set's order.
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp
 
 from ds_farm.dispatch._select cimport draw, draw_active, keep_active, probe_up, sum_up
 from shm._layout cimport Destination, DestinationCounters, Set, SetCounters
@@ -33,6 +34,16 @@ cdef const uint32_t *_words(bytes column, Py_ssize_t count) except NULL:
     return <const uint32_t *><const char *>column
 
 
+cdef int _check_ends(const uint32_t *ends, int count, Py_ssize_t total) except -1:
+    """Ends must not go back and must stay within what they divide."""
+    cdef uint32_t last = 0
+    for i in range(count):
+        if ends[i] < last or ends[i] > total:
+            raise ValueError("a column of the table has ends out of order")
+        last = ends[i]
+    return 0
+
+
 cdef class LiveSet:
     """One set.  Made by `LiveTable`; `pick` is the Python way in, workers call `select`."""
 
@@ -58,9 +69,14 @@ cdef class LiveSet:
         self.uri_ends = _words(columns["uri_ends"], self.size)
         self.host_spans = _words(columns["host_spans"], 2 * self.size)
         self.uris = columns["uris"]
-        if len(columns["endpoints"]) != self.size * sizeof(Endpoint):
-            raise ValueError("the endpoint column has a wrong length")
-        self.endpoints = <const Endpoint *><const char *>columns["endpoints"]
+        self.attrs = columns["attrs"]
+        self.sockets = columns["sockets"]
+        if len(self.attrs) != self.size or len(self.sockets) != self.size:
+            raise ValueError(f"set {self.id} has attrs or sockets of another length")
+        self._endpoint_ends = _words(columns["endpoint_ends"], self.size)
+        self._endpoints = <const Endpoint *><const char *>columns["endpoints"]
+        _check_ends(self._endpoint_ends, self.size, len(columns["endpoints"]) // <int>sizeof(Endpoint))
+        _check_ends(self.uri_ends, self.size, len(columns["uris"]))
         self._prepare(&self._views[0], self.size, columns["turns"])
         # With flag D and more than one entry the last one is kept for the end (decision 13).
         self._prepare(&self._views[1], max(1, self.size - 1), columns["turns_but_last"] or
@@ -93,12 +109,49 @@ cdef class LiveSet:
             free(self._views[i].active_running)
             free(self._views[i].active_turns)
 
+    cdef int state(self, int index) noexcept nogil:
+        """State of a destination, a number of `model.State`."""
+        return ds_load(&self._destinations[self.slots[index]].word) & 0xFF
+
     cdef bint is_active(self, int index) noexcept nogil:
         """Takes calls: its state is active and its address is known (decision 23)."""
-        return (
-            (ds_load(&self._destinations[self.slots[index]].word) & 0xFF) == 0
-            and self.endpoints[index].version != 0
-        )
+        return self.state(index) == 0 and self.endpoint(index) != NULL
+
+    cdef const Endpoint *endpoint(self, int index) noexcept nogil:
+        """Where requests to a destination go: its first address; NULL if it has none."""
+        cdef uint32_t first = self._endpoint_ends[index - 1] if index else 0
+        return &self._endpoints[first] if first < self._endpoint_ends[index] else NULL
+
+    cdef int holds(self, int index, const Endpoint *wanted) noexcept nogil:
+        """Whether one of a destination's addresses is `wanted`; port 0 there matches any."""
+        cdef uint32_t i = self._endpoint_ends[index - 1] if index else 0
+        while i < self._endpoint_ends[index]:
+            if (
+                self._endpoints[i].version == wanted.version
+                and (wanted.port == 0 or self._endpoints[i].port == wanted.port)
+                and memcmp(self._endpoints[i].address, wanted.address, 16) == 0
+            ):
+                return True
+            i += 1
+        return False
+
+    cdef bytes uri_text(self, int index):
+        """URI of a destination, the database's text."""
+        cdef uint32_t start = self.uri_ends[index - 1] if index else 0
+        return self.uris[start:self.uri_ends[index]]
+
+    cdef bytes hostport(self, int index):
+        """``host[:port]`` of its URI."""
+        cdef uint32_t start = self.uri_ends[index - 1] if index else 0
+        return self.uris[start + self.host_spans[2 * index]:start + self.host_spans[2 * index + 1]]
+
+    cdef int find_uri(self, bytes uri):
+        """Index of the first destination with this URI, in any case; -1 if there is none."""
+        wanted = uri.lower()
+        for i in range(self.size):
+            if self.uri_text(i).lower() == wanted:
+                return i
+        return -1
 
     cdef View *view(self, bint but_last) except NULL:
         """Arrays for a draw, made anew if a state has moved since the last one."""
@@ -164,6 +217,18 @@ cdef class LiveSet:
     cdef void count_selected(self, int index) noexcept nogil:
         ds_count(&self._destination_counters[self.slots[index]].selected, 1)
 
+    cdef void count_failover(self, int index) noexcept nogil:
+        ds_count(&self._destination_counters[self.slots[index]].failovers, 1)
+
+    def count(self, bint active, bint inactive, bint probing):
+        """How many destinations are in one of these states (documentation 1.4.7)."""
+        cdef int i, state, found = 0
+        for i in range(self.size):
+            state = self.state(i)
+            if (active, inactive, probing)[state]:
+                found += 1
+        return found
+
     def pick(self, int algorithm, uint64_t h=0, bint use_default=False):
         """What `select` chooses, for tests and tools; None if there is none."""
         cdef int chosen = self.select(algorithm, h, use_default)
@@ -177,8 +242,7 @@ cdef class LiveSet:
         """URI of a destination, the database's text."""
         if not 0 <= index < self.size:
             raise IndexError(index)
-        start = self.uri_ends[index - 1] if index else 0
-        return self.uris[start:self.uri_ends[index]].decode()
+        return self.uri_text(index).decode()
 
 
 cdef class LiveTable:
@@ -193,6 +257,13 @@ cdef class LiveTable:
             (columns["partition"], columns["id"]): LiveSet(columns, segment, rank)
             for columns in unpack(data)
         }
+
+    def in_partition(self, str partition, set_id=None):
+        """The sets of a partition, or the one of that id, in OpenSIPS's order of searching: the
+        one that the database names last comes first (semantics 1.3)."""
+        if set_id is None:
+            return [one for one in reversed(self.sets.values()) if one.partition == partition]
+        return [one for one in (self.sets.get((partition, set_id)),) if one is not None]
 
     cpdef LiveSet find(self, str partition, int set_id):
         """The set of that number, None if there is none."""

@@ -8,7 +8,9 @@ from libc.stdint cimport uint32_t, uint64_t
 
 
 cdef int draw(const uint32_t *running, int size, uint64_t h) noexcept nogil
-cdef int draw_active(const uint32_t *running, const unsigned char *active, int size, int active_nr, uint64_t h) noexcept nogil
+cdef int draw_active(
+    const uint32_t *running, const unsigned char *active, int size, int active_nr, uint64_t h
+) noexcept nogil
 cdef int probe_up(const unsigned char *active, int size, int start) noexcept nogil
 cdef int sum_up(const uint32_t *weights, const unsigned char *active, int size, uint32_t *running) noexcept nogil
 cdef int keep_active(const uint32_t *turns, int count, const unsigned char *active, uint32_t *kept) noexcept nogil

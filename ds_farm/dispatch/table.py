@@ -10,8 +10,9 @@ from __future__ import annotations
 import ipaddress
 import struct
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import msgpack
@@ -21,7 +22,7 @@ from ds_farm.dispatch.schedule import turns
 from ds_farm.sip._uri import uri as uri_offsets
 
 ENDPOINT = struct.Struct("=HH16s")
-"""IP version (4, 6, or 0 for none), port, address left-aligned."""
+"""IP version (4 or 6), port, address left-aligned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ def _encode_set(one: DestinationSet, slot: int, slots: Sequence[int]) -> dict[st
         "turns": turns(weights).tobytes(),
         # With flag D the last destination is kept out of the draw (semantics section 3.4).
         "turns_but_last": turns(weights[:-1]).tobytes() if len(weights) > 1 else b"",
-        "endpoints": b"".join(_endpoint(d.addresses) for d in destinations),
+        "endpoints": b"".join(_endpoint(a) for d in destinations for a in d.addresses),
+        "endpoint_ends": _ends([d.addresses for d in destinations]),
         "uri_ends": _ends(texts),
         "uris": b"".join(texts),
         "host_spans": host_spans.tobytes(),
@@ -100,19 +102,14 @@ def _encode_set(one: DestinationSet, slot: int, slots: Sequence[int]) -> dict[st
     }
 
 
-def _ends(texts: Sequence[bytes]) -> bytes:
-    ends, end = array("I"), 0
-    for text in texts:
-        end += len(text)
-        ends.append(end)
-    return ends.tobytes()
+def _ends(parts: Sequence[Sized]) -> bytes:
+    """Where each part ends when all are written one after the other."""
+    return array("I", accumulate(len(part) for part in parts)).tobytes()
 
 
-def _endpoint(addresses: Sequence[Address]) -> bytes:
-    if not addresses:
-        return ENDPOINT.pack(0, 0, b"")
-    ip = ipaddress.ip_address(addresses[0].ip)
-    return ENDPOINT.pack(ip.version, addresses[0].port, ip.packed)
+def _endpoint(address: Address) -> bytes:
+    ip = ipaddress.ip_address(address.ip)
+    return ENDPOINT.pack(ip.version, address.port, ip.packed)
 
 
 def unpack(data: bytes) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from ds_farm.proxy._exchange cimport Exchange
-from ds_farm.proxy._forward cimport COOKIE, SLOT, UNIQUE, response_target
+from ds_farm.proxy._forward cimport SLOT, response_target
 from ds_farm.proxy._reply cimport acknowledges_us
 from ds_farm.proxy._request cimport OPEN, BaseRequest
 from ds_farm.proxy._wire cimport (

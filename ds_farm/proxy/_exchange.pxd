@@ -28,7 +28,7 @@ cdef struct Exchange:
     Peer next                    # where it goes, if has_next
     int next_listener            # socket to send from, -1: any of the address family
     int slot                     # destination it goes to, -1: none of ours
-    const unsigned char *new_uri # Request-URI to send instead, or NULL
+    const unsigned char *new_uri  # Request-URI to send instead, or NULL
     int new_uri_length
 
 

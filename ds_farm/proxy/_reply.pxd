@@ -11,4 +11,8 @@ from ds_farm.proxy._wire cimport Network, Outbox
 
 cdef uint64_t reply_tag(Exchange *x) noexcept nogil
 cdef bint acknowledges_us(Exchange *x) noexcept nogil
-cdef int reply(Exchange *x, Network network, Outbox out, int status, const unsigned char *reason, int reason_length, const unsigned char *headers, int headers_length) noexcept nogil
+cdef int reply(
+    Exchange *x, Network network, Outbox out, int status,
+    const unsigned char *reason, int reason_length,
+    const unsigned char *headers, int headers_length,
+) noexcept nogil

@@ -5,8 +5,6 @@ The object is reused: it speaks for its request until the routing function retur
 every use raises RuntimeError.
 """
 
-from libc.stdint cimport uint64_t
-
 from ds_farm.proxy._exchange cimport FORWARDED, LOOP, TOO_LARGE, TOO_MANY_HOPS, UNRESOLVED
 from ds_farm.proxy._forward cimport forward_request
 from ds_farm.proxy._reply cimport reply

@@ -106,6 +106,24 @@ cdef class Network:
     def __dealloc__(self):
         free(self.listeners)
 
+    def find(self, str text):
+        """Number of the socket that ``[proto:]host[:port]`` names, bound or advertised, -1 if it
+        is none of ours.  Without protocol UDP is meant, without port any (semantics 1.2)."""
+        proto, colon, rest = text.strip().partition(":")
+        if not colon or proto.lower() not in ("udp", "tcp", "tls", "sctp", "ws", "wss"):
+            proto, rest = "udp", text.strip()
+        if proto.lower() != "udp":
+            return -1
+        host, colon, port = rest.rpartition(":")
+        if not colon or rest.endswith("]"):
+            host, port = rest, ""
+        host = host.strip("[]").lower()
+        for i, (ip, bound_port, name, told_port) in enumerate(self.descriptions):
+            for known, known_port in ((ip, bound_port), (name, told_port)):
+                if host == known.lower() and (not port or port == str(known_port)):
+                    return i
+        return -1
+
     cdef int ours(self, const unsigned char *data, int host, int host_end, int port) noexcept nogil:
         """Which listener a sent-by or URI (host, port; 0 is 5060) names, -1 if none."""
         cdef Listener *listener

@@ -7,7 +7,7 @@ not a surprise under traffic.  The table below is the list of variables.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Protocol
 
 from ds_farm.errors import ConfigError
@@ -42,14 +42,26 @@ class Readable(Protocol):
     @property
     def rb(self) -> bytes: ...
     @property
-    def avp(self) -> Mapping[str, object]: ...
+    def avp(self) -> Mapping[str, str | int]: ...
     @property
-    def var(self) -> Mapping[str, object]: ...
+    def var(self) -> Mapping[str, str | int]: ...
     def hdr(self, name: str) -> list[str]: ...
 
 
 Getter = Callable[[Readable], str]
 """Value of a variable for a request; empty where OpenSIPS has NULL."""
+
+Setter = Callable[["Writable", str | int], None]
+"""Gives a variable a value."""
+
+
+class Writable(Protocol):
+    """What can be assigned to: the two kinds of variables that are a script's own."""
+
+    @property
+    def avp(self) -> MutableMapping[str, str | int]: ...
+    @property
+    def var(self) -> MutableMapping[str, str | int]: ...
 
 
 def _part(uri: str, part: str) -> str:
@@ -139,3 +151,18 @@ def _getter(match: re.Match[str]) -> str | Getter:
         return NAMED[name](argument.strip())
     known = sorted(f"${one}" for one in VARIABLES) + sorted(f"${one}(name)" for one in NAMED)
     raise ConfigError(f"unknown variable {match[0]!r}; known are {', '.join(known)}")
+
+
+def compile_setter(text: str) -> Setter:
+    """A function that assigns to ``$avp(name)`` or ``$var(name)``; ConfigError for all else."""
+    match = _VARIABLE.fullmatch(text.strip())
+    name = match["braced"] or match["name"] if match else None
+    argument = (match["inner"] if match["braced"] else match["argument"]) if match else None
+    key = (argument or "").strip()
+    if not key or name not in ("avp", "var"):
+        raise ConfigError(f"{text!r}: expected $avp(name) or $var(name)")
+
+    def assign(request: Writable, value: str | int) -> None:
+        (request.avp if name == "avp" else request.var)[key] = value
+
+    return assign

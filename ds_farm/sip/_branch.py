@@ -71,10 +71,10 @@ def sip_add(s, data, start, end):
 
 def sip_finish(s):
     """The hash of all pieces added; 64 bits."""
-    i: cython.int
     s.v2 ^= 0xFF
-    for i in range(3):
-        _round(s)
+    _round(s)
+    _round(s)
+    _round(s)
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3
 
 

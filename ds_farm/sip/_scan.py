@@ -31,8 +31,8 @@ if cython.compiled:
         return message
 
 else:
-    from ds_farm.sip.names import Fault, Method
     from ds_farm.sip._text import find, find_comma, is_token, number, same, skip_space, trim_end
+    from ds_farm.sip.names import Fault, Method
 
 CR = cython.declare(cython.int, 13)
 LF = cython.declare(cython.int, 10)

@@ -13,7 +13,7 @@ cdef struct Uri:
     int hostport_end             # where host[:port] ends
     int params, params_end       # from the first ";" to the headers or the end
     int headers                  # offset of "?", or 0
-    int transport, transport_end # value of ;transport=
+    int transport, transport_end  # value of ;transport=
     int maddr, maddr_end
     bint lr
 

@@ -1,4 +1,4 @@
-"""Words of SIP as values: methods, schemes, faults, drops (RFC 3261), for code that is not compiled."""
+"""Words of SIP as values: methods, schemes, faults, drops (RFC 3261)."""
 
 from __future__ import annotations
 
