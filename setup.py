@@ -29,6 +29,8 @@ MODULES = [
     "ds_farm/proxy/_request.pyx",
     "ds_farm/proxy/_core.pyx",
     "ds_farm/script/_plan.pyx",
+    "ds_farm/script/_keys.pyx",
+    "ds_farm/script/_selector.pyx",
     "ds_farm/script/_request.pyx",
     "workers/_udp.pyx",
     "ds_farm/dispatch/_hash.py",

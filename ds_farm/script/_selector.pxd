@@ -1,0 +1,49 @@
+"""The base of the request that chooses destinations and directs the message to them."""
+
+from cpython.object cimport PyObject
+from libc.stdint cimport uint64_t
+
+from ds_farm.dispatch._live cimport Endpoint, LiveSet, LiveTable
+from ds_farm.proxy._request cimport BaseRequest
+from ds_farm.script._plan cimport Call, Choice, Plan
+
+cdef enum:
+    RECENT = 4                   # calls remembered by the identity of their arguments
+
+
+cdef struct Recent:
+    PyObject *sets
+    PyObject *algorithms
+    PyObject *flags
+    PyObject *call
+
+
+cdef class Selector(BaseRequest):
+    cdef LiveTable table         # None before the first one
+    cdef object settings         # ScriptSettings
+    cdef object complain         # hears of calls that cannot be done as they are written
+    cdef dict plans              # partition -> Plan
+    cdef uint64_t serial         # number of the request; a Plan of another one is no longer valid
+    cdef list used_blacklists    # names
+    cdef readonly dict var       # $var(name): lives as long as the worker
+    cdef object _avp             # Avps, None until they are read
+    cdef dict _calls             # (sets, algorithms, flags) -> Call
+    cdef list _kept              # keeps the objects that `_recent` points to
+    cdef Recent _recent[RECENT]
+    cdef int _oldest
+    cdef dict _listeners         # text of the socket column -> number of our socket, -1 if none
+    cdef uint64_t _random
+
+    cdef object select(self, sets, alg, flags, bint domain)
+    cdef object next(self, partition, bint domain)
+    cdef bint is_listed(self, name, const Endpoint *wanted) except -1
+    cdef bint _next_set(self, Plan plan, bint domain) except -1
+    cdef Call _call(self, sets, alg, flags)
+    cdef bint _choose(self, Plan plan, Choice choice, bint domain) except -1
+    cdef bint _direct(self, LiveSet live, int index, bint domain) except -1
+    cdef int _listener(self, str text) except -2
+    cdef list _by_load(self, LiveSet live, bint use_default)
+    cdef bint _is_blacklisted(self, LiveSet live, int index) except -1
+    cdef int _list_plan(self, str partition, Plan plan) except -1
+    cdef object _next_listed(self, str partition, Plan plan, bint domain)
+    cdef object _foreign_domain(self, str text)

@@ -1,0 +1,371 @@
+"""How a call of ds_select_dst becomes a next hop: parsed calls, draws, the walk, its AVPs.
+
+Arguments are text as in a script and are parsed once: a call with the same objects costs three
+pointer comparisons, one with equal text a dictionary look-up.
+
+NOTES
+ (a) AVPs are made when a script first reads them.  From then on they, and not the walk, say what
+     ds_next_dst() takes next: a script may have changed them.
+"""
+
+from cpython.object cimport PyObject
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy, memset
+
+from ds_farm.dispatch._live cimport Endpoint, LiveSet, LiveTable
+from ds_farm.proxy._request cimport BaseRequest
+from ds_farm.proxy._wire cimport AF_INET, AF_INET6, Network, Outbox, htons
+from ds_farm.script._keys cimport message_key, text_key
+from ds_farm.script._plan cimport Call, Choice, Plan
+from ds_farm.sip._uri cimport Uri, parse_uri
+
+from ds_farm.dispatch.model import DEFAULT_PARTITION
+from ds_farm.proxy.codes import FAILED
+from ds_farm.script.avps import Avps
+
+cdef enum:
+    REMEMBERED = 4096            # calls remembered by their text; text may come from the network
+    NOBODY = 0x7FFFFFFF          # no index of any set
+
+
+cdef class Selector(BaseRequest):
+    """The machinery under `ds_farm.script._request.Request`, which describes the arguments."""
+
+    def __init__(self, Network network, Outbox out, segment, int rank, settings, complain,
+                 seed):
+        super().__init__(network, out, segment, rank)
+        self.settings = settings
+        self.complain = complain
+        self._random = (seed & 0xFFFFFFFFFFFFFFFF) or 1
+        self._calls = {}
+        self._kept = [None] * RECENT
+        self.plans = {partition: Plan() for partition in settings.avps}
+        self._listeners = {}
+        self.used_blacklists = []
+        self.var = {}
+
+    def use_table(self, LiveTable table):
+        """Select from this table from now on."""
+        self.table = table
+
+    cdef void begin(self) noexcept:
+        BaseRequest.begin(self)
+        self.serial += 1
+        self._avp = None
+        if self.used_blacklists:
+            self.used_blacklists.clear()
+
+    @property
+    def avp(self):
+        """AVPs of this request ($avp(name)); those of the dispatcher are made when first read."""
+        cdef Plan plan
+        self.check_open()
+        if self._avp is None:
+            self._avp = Avps()
+        for partition, one in self.plans.items():
+            plan = <Plan>one
+            if plan.serial == self.serial and plan.live is not None and not plan.listed:
+                self._list_plan(partition, plan)
+        return self._avp
+
+    # -- selection
+
+    cdef object select(self, sets, alg, flags, bint domain):
+        cdef Call call
+        cdef Choice choice
+        cdef Plan plan
+        self.check_open()
+        call = self._call(sets, alg, flags)
+        if call.formats is not None:
+            sets, alg, flags = [None if one is None else one(self) for one in call.formats]
+            call = self._call(sets, alg, flags)
+            if call.formats is not None:
+                return FAILED  # a variable whose value has a "$": no second round
+        if call.choices is None:
+            return call.failure
+        choice = <Choice>call.choices[0]
+        if choice.keep and (self.new_ruri if domain else self.dst_uri) is not None:
+            return 1  # decision 11
+        plan = self.plans.get(choice.partition)
+        if plan is None:
+            return FAILED
+        plan.begin(call, self.serial)
+        return 1 if self._next_set(plan, domain) else FAILED
+
+    cdef bint _next_set(self, Plan plan, bint domain) except -1:
+        """Select from the first set after the current one that has something to offer."""
+        while plan.item + 1 < len(plan.call.choices):
+            plan.item += 1
+            if self._choose(plan, plan.choice(), domain):
+                return True
+        return False
+
+    cdef object next(self, partition, bint domain):
+        cdef Plan plan
+        cdef int index
+        self.check_open()
+        plan = self.plans.get(partition.strip() or DEFAULT_PARTITION)
+        if plan is None or plan.serial != self.serial or plan.live is None:
+            return FAILED
+        if plan.listed:
+            return self._next_listed(partition.strip() or DEFAULT_PARTITION, plan, domain)
+        while True:
+            index = plan.following()
+            if index < 0:
+                break
+            if not self._is_blacklisted(plan.live, index) and self._direct(plan.live, index, domain):
+                plan.index = index
+                plan.live.count_failover(index)
+                return 1
+        if self._next_set(plan, domain):
+            plan.live.count_failover(plan.index)
+            return 1
+        return FAILED
+
+    # -- calls
+
+    cdef Call _call(self, sets, alg, flags):
+        cdef Recent *recent
+        cdef Call call
+        cdef int i
+        for i in range(RECENT):
+            recent = &self._recent[i]
+            if (
+                recent.sets == <PyObject *>sets
+                and recent.algorithms == <PyObject *>alg
+                and recent.flags == <PyObject *>flags
+            ):
+                return <Call>recent.call
+        key = (sets, alg, flags)
+        call = self._calls.get(key)
+        if call is None:
+            call = Call(sets, alg, flags, self.complain)
+            if len(self._calls) >= REMEMBERED:
+                self._calls.clear()
+            self._calls[key] = call
+        i = self._oldest
+        self._oldest = (i + 1) % RECENT
+        self._kept[i] = (sets, alg, flags, call)
+        recent = &self._recent[i]
+        recent.sets = <PyObject *>sets
+        recent.algorithms = <PyObject *>alg
+        recent.flags = <PyObject *>flags
+        recent.call = <PyObject *>call
+        return call
+
+    cdef bint _choose(self, Plan plan, Choice choice, bint domain) except -1:
+        """Select from one set and direct the request; whether it worked."""
+        cdef LiveSet live
+        cdef list order = None
+        cdef uint64_t h = 0
+        cdef int algorithm = choice.algorithm, index
+        if self.table is None:
+            return False
+        if choice.generation != self.table.generation:
+            choice.live = self.table.find(choice.partition, choice.set_id)
+            choice.generation = self.table.generation
+        live = choice.live
+        if live is None or live.size == 0:
+            return False
+        if algorithm == 6:
+            # xorshift64*; the upper half, used as a hash is.
+            self._random ^= self._random >> 12
+            self._random ^= self._random << 25
+            self._random ^= self._random >> 27
+            h = (self._random * <uint64_t>0x2545F4914F6CDD1D) >> 33
+        elif algorithm == 9:
+            h = NOBODY
+            if self.settings.load is not None:
+                order = self._by_load(live, choice.use_default)
+                if order:
+                    h = order[0]
+                elif not choice.use_default:
+                    return False
+        elif 0 <= algorithm <= 7 and algorithm != 4:
+            if algorithm == 7:
+                text = self.settings.hash_text
+                h = 0 if text is None else text_key(text(self))
+            else:
+                h = message_key(&self.x, self.new_ruri, algorithm, choice.user_only)
+            if h == 0:
+                if algorithm != 5:
+                    return False
+                algorithm = 4  # decision 3
+        index = live.select(algorithm, h, choice.use_default)
+        if index < 0:
+            return False
+        plan.start(live, index, order)
+        if not self.used_blacklists or not self._is_blacklisted(live, index):
+            return self._direct(live, index, domain)
+        for index in [(plan.chosen + i) % plan.size for i in range(1, plan.size)]:
+            if live.is_active(index) and not self._is_blacklisted(live, index):
+                plan.start(live, index, None)
+                return self._direct(live, index, domain)
+        return False
+
+    cdef bint _direct(self, LiveSet live, int index, bint domain) except -1:
+        """Make destination ``index`` the request's next hop."""
+        cdef const Endpoint *endpoint = live.endpoint(index)
+        cdef bytes current
+        cdef Uri uri
+        if endpoint == NULL:
+            return False
+        if domain:
+            current = self.new_ruri
+            if current is None:
+                current = self.x.data[self.x.m.uri:self.x.m.uri_end]
+            if parse_uri(current, 0, len(current), &uri) or not uri.host:
+                return False
+            self.set_ruri(
+                current[:uri.host] + live.hostport(index) + current[uri.hostport_end:]
+            )
+        else:
+            self.dst_uri = live.uri_text(index)
+        memset(&self.x.next, 0, sizeof(self.x.next))
+        if endpoint.version == 4:
+            self.x.next.v4.sin_family = AF_INET
+            self.x.next.v4.sin_port = htons(endpoint.port)
+            memcpy(&self.x.next.v4.sin_addr, endpoint.address, 4)
+        else:
+            self.x.next.v6.sin6_family = AF_INET6
+            self.x.next.v6.sin6_port = htons(endpoint.port)
+            memcpy(&self.x.next.v6.sin6_addr, endpoint.address, 16)
+        self.x.has_next = True
+        self.x.slot = live.slots[index]
+        self.x.next_listener = self._listener(<str>live.sockets[index])
+        return True
+
+    cdef int _listener(self, str text) except -2:
+        """Our socket that the socket column names, -1 if it names none of ours."""
+        if not text:
+            return -1
+        found = self._listeners.get(text)
+        if found is None:
+            if len(self._listeners) >= REMEMBERED:
+                self._listeners.clear()
+            found = self._listeners[text] = self.network.find(text)
+            if found < 0:
+                self.complain(f"socket {text!r} of a destination is none of ours: not used")
+        return found
+
+    cdef list _by_load(self, LiveSet live, bint use_default):
+        """Active destinations by rising value of pvar_algo_pattern, of equal ones the first in
+        the set first (decision 8).  Those whose value is no number are left out."""
+        cdef int size = live.size - 1 if use_default and live.size > 1 else live.size
+        values = [
+            (self.settings.load(self, live.uri(index)), index)
+            for index in live.active() if index < size
+        ]
+        return [index for _, index in sorted(one for one in values if one[0] is not None)]
+
+    # -- blacklists (documentation 1.3.11)
+
+    cdef bint is_listed(self, name, const Endpoint *wanted) except -1:
+        cdef LiveSet live
+        cdef int index
+        if self.table is None:
+            return False
+        partition, ids = self.settings.blacklists[name]
+        for set_id in ids:
+            live = self.table.find(partition, set_id)
+            if live is not None:
+                for index in range(live.size):
+                    if live.holds(index, wanted):
+                        return True
+        return False
+
+    cdef bint _is_blacklisted(self, LiveSet live, int index) except -1:
+        cdef Endpoint endpoint
+        if not self.used_blacklists or live.endpoint(index) == NULL:
+            return False
+        endpoint = live.endpoint(index)[0]
+        endpoint.port = 0
+        for name in self.used_blacklists:
+            if self.is_listed(name, &endpoint):
+                return True
+        return False
+
+    # -- the AVPs of a selection (documentation 1.3.13 to 1.3.17), made when they are read
+
+    cdef int _list_plan(self, str partition, Plan plan) except -1:
+        """Write what a selection has to offer into its AVPs; from then on they are what counts."""
+        cdef Plan ahead = plan.copy()
+        cdef Choice choice
+        cdef int index = plan.index
+        names = self.settings.avps[partition]
+        uris, sockets, attrs, groups, counts = [], [], [], [], []
+        du, ruri, x = self.dst_uri, self.new_ruri, self.x
+        while True:
+            choice = ahead.choice()
+            before = len(uris)
+            while index >= 0:
+                attrs.append(ahead.live.attrs[index])
+                if choice.failover:
+                    uris.append(ahead.live.uri_text(index).decode())
+                    sockets.append(ahead.live.sockets[index])
+                index = ahead.following()
+            groups.append(choice.set_id)
+            counts.append(len(uris) - before)
+            if not self._next_set(ahead, False):
+                break
+            index = ahead.index
+        self.dst_uri, self.new_ruri, self.x = du, ruri, x
+        for name, values in (
+            (names.dst, uris), (names.sock, sockets), (names.grp, groups), (names.cnt, counts)
+        ):
+            self._avp.put_all(name, values)
+        if names.attrs:
+            self._avp.put_all(names.attrs, attrs)
+        plan.listed = True
+        plan.left = counts[0]
+        return 0
+
+    cdef object _next_listed(self, str partition, Plan plan, bint domain):
+        """`_next` after the AVPs were made: by what they hold, also what a script wrote there."""
+        cdef LiveSet live
+        cdef int index
+        names = self.settings.avps[partition]
+        avp = self._avp
+        while avp.pop(names.dst, "") and names.dst in avp:
+            avp.pop(names.sock, "")
+            if names.attrs:
+                avp.pop(names.attrs, "")
+            plan.left -= 1
+            if plan.left <= 0 and len(avp.all(names.grp)) > 1:
+                avp.pop(names.grp)
+                avp.pop(names.cnt, 0)
+                plan.left = int(avp.get(names.cnt, 0))
+            uri = str(avp[names.dst])
+            try:
+                live = self.table.find(partition, int(avp.get(names.grp, -1)))
+            except ValueError:
+                live = None
+            index = -1 if live is None else live.find_uri(uri.encode())
+            if index >= 0:
+                if self._direct(live, index, domain):
+                    plan.live, plan.index = live, index
+                    live.count_failover(index)
+                    return 1
+                continue
+            try:
+                if domain:
+                    return self._foreign_domain(uri)
+                self.du = uri  # not of the set: a script has put it there
+            except ValueError as error:
+                self.complain(f"ds_next_dst: {error}")
+                continue
+            return 1
+        return FAILED
+
+    cdef object _foreign_domain(self, str text):
+        """Host and port of a URI that is in no set into the Request-URI."""
+        cdef bytes uri = text.encode(), current = self.ru.encode()
+        cdef Uri parsed, own
+        if parse_uri(uri, 0, len(uri), &parsed) or parse_uri(current, 0, len(current), &own):
+            raise ValueError(f"{text!r} is not a URI")
+        self.set_ruri(
+            current[:own.host] + uri[parsed.host:parsed.hostport_end] + current[own.hostport_end:]
+        )
+        self.x.has_next = False
+        self.x.slot = -1
+        return 1
