@@ -1,0 +1,1 @@
+"""Grafana dashboards, generated from code; not part of the installed package."""
