@@ -11,9 +11,9 @@ COMPILED := $(VENV)/.compiled
 PXD := $(shell find ds_farm workers shm -name '*.pxd')
 PYX := $(shell find ds_farm workers shm -name '*.pyx')
 CYTHON := $(PYX) $(PXD) $(wildcard $(PXD:.pxd=.py))
-SOURCES := ds_farm workers shm tests benchmarks setup.py
+SOURCES := ds_farm workers shm tests benchmarks grafana setup.py
 
-.PHONY: setup run test check format lint types layers wheel-test bench fuzz clean debian help
+.PHONY: setup run test check format lint types layers wheel-test bench fuzz docs clean debian help
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -54,6 +54,10 @@ bench: setup     ## the farm against a bare reflector and Debian's kamailio (BEN
 
 fuzz: setup      ## a long run of the fuzz tests
 	@$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=long --timeout=3600 $(ARGS)
+
+docs: setup      ## the generated pages and dashboards: docs/configuration.md, docs/metrics.md, grafana/
+	@for page in configuration metrics; do $(BIN)/python -m ds_farm.reference $$page >docs/$$page.md || exit 1; done
+	@$(BIN)/python -m grafana.generate
 
 debian:          ## the Debian packages of all targets
 	@sh deploy/debian-packages.sh venv test database bench

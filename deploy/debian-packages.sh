@@ -31,6 +31,7 @@ venv|libc|libc6-dev|compiles the message path
 venv|headers|python3-dev|compiles the message path
 test|sipp|sip-tester|SIPp, caller and destinations in the tests
 test|promtool|prometheus|promtool checks /metrics and the alert rules in the tests
+test|systemd-analyze|systemd|checks the unit in the tests
 database|mariadbd|mariadb-server|the database of the MySQL tests
 bench|sipp|sip-tester|SIPp
 bench|kamailio|kamailio|what `make bench` compares with
