@@ -26,7 +26,7 @@ run: setup       ## the demo farm: three local destinations, a caller, a live ta
 	@$(BIN)/ds-farm demo
 
 test: setup      ## all tests; installs the Debian packages that they call (ARGS="-k name" for some)
-	@sh deploy/debian-packages.sh test
+	@sh deploy/debian-packages.sh test database
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: lint types layers test  ## everything a commit must pass
