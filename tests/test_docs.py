@@ -1,0 +1,105 @@
+"""Documents: links lead somewhere, commands exist, every public name of a request is described."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from ds_farm.dispatch.model import State
+from ds_farm.script.pvars import NAMED, VARIABLES
+from shm._native import FIELDS, SIZES
+
+ROOT = Path(__file__).parents[1]
+HIDDEN = ("build", "dist", "node_modules")
+DOCUMENTS = sorted(
+    path
+    for path in ROOT.rglob("*.md")
+    if not any(part.startswith(".") or part in HIDDEN for part in path.relative_to(ROOT).parts)
+)
+NOT_IN_ANCHORS = re.compile(r"[^\w\- ]")
+
+
+def _anchors(text: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    heads = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {NOT_IN_ANCHORS.sub("", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = path.parent / name if name else path
+        assert file.exists(), target
+        if anchor:
+            assert anchor in _anchors(file.read_text(encoding="utf-8")), target
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z][a-z-]*)", text)) <= targets
+    assert set(re.findall(r"^make ([a-z][a-z-]*)$", text, re.MULTILINE)) <= targets
+
+
+def test_ci_finds_the_test_command() -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert blocks[:2] == ["make run\n", "make test\n"]
+
+
+def _public_names(stub: str, name: str) -> set[str]:
+    tree = ast.parse((ROOT / "ds_farm" / stub).read_text(encoding="utf-8"))
+    found = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    names = set()
+    for node in found.body:
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return {each for each in names if not each.startswith("_")}
+
+
+def test_every_public_name_of_a_request_is_described() -> None:
+    names = _public_names("script/_request.pyi", "Request")
+    names |= _public_names("proxy/_request.pyi", "BaseRequest")
+    assert {"ds_select_dst", "forward", "ru", "avp"} <= names
+    text = (ROOT / "docs" / "routing.md").read_text(encoding="utf-8")
+    described = set(re.findall(r"`(\w+)(?:\([^`]*\))?`", text))
+    assert names <= described, f"missing in docs/routing.md: {sorted(names - described)}"
+
+
+def test_every_variable_is_described() -> None:
+    text = (ROOT / "docs" / "routing.md").read_text(encoding="utf-8")
+    section = text.split("## Variables in texts")[1].split("\n## ")[0]
+    rows = re.findall(r"\| `\$(\w+)(\(name\))?` \|", section.replace(" | `$", " | | `$"))
+    assert {name for name, argument in rows if not argument} == VARIABLES.keys()
+    assert {name for name, argument in rows if argument} == NAMED.keys()
+
+
+def test_the_byte_map_is_the_declaration() -> None:
+    text = (ROOT / "shm" / "README.md").read_text(encoding="utf-8")
+    sizes = re.findall(r"^\| (\w+) \| (\d+) \|", text, re.MULTILINE)
+    assert {name: int(size) for name, size in sizes if name in SIZES} == SIZES
+    drawn = re.findall(r"(?<![\w.])(\d+) ([a-z_]+)(?:\[(\d+)\])?", text.split("```")[3])
+    shown = {(name, int(offset), int(words or 1)) for offset, name, words in drawn}
+    declared = {
+        (name, offset, words)
+        for fields in FIELDS.values()
+        for name, (offset, words) in fields.items()
+    }
+    assert declared <= shown
+    assert {one for one in shown if one not in declared} == set()
+
+
+def test_states_are_named_everywhere_alike() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (?:yes|no) \|", text, re.MULTILINE)
+    assert rows == [state.name.lower() for state in State]
