@@ -43,6 +43,8 @@ def _sections() -> dict[str, list[Line]]:
     found: dict[str, list[Line]] = {}
     for section in DOCUMENT.read_text(encoding="utf-8").split("\n## ")[1:]:
         head, _, body = section.partition("\n")
+        if head.lower() not in LISTED:
+            continue
         rows = re.findall(r"^\| (.*) \|$", body.replace("\\|", "/"), re.MULTILINE)
         lines = []
         for row in rows[2:]:
@@ -56,6 +58,7 @@ def _sections() -> dict[str, list[Line]]:
 
 
 SECTIONS = _sections()
+NAMED_TESTS = set(re.findall(r"`([\w/]+\.py::\w+)`", DOCUMENT.read_text(encoding="utf-8")))
 LINES = [line for name in LISTED for line in SECTIONS.get(name, [])]
 
 
@@ -89,7 +92,7 @@ def test_the_row_has_a_status_and_its_tests(line: Line) -> None:
         assert len(line.differences) > 10, "say what is missing"
 
 
-@pytest.mark.parametrize("test", sorted({test for line in LINES for test in line.tests}))
+@pytest.mark.parametrize("test", sorted(NAMED_TESTS))
 def test_every_named_test_exists(test: str) -> None:
     file, _, function = test.partition("::")
     assert (TESTS / file).is_file(), test
