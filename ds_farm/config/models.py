@@ -128,7 +128,7 @@ class FarmConfig(Section):
 class RouteConfig(Section):
     """``[route]``: the built-in route, used when there is no routing module.
 
-    It is ``mf_process_maxfwd_header(10)``, ``ds_select_dst(set, algorithm, flags)``, ``forward()``.
+    It is ``mf_process_maxfwd_header(70)``, ``ds_select_dst(set, algorithm, flags)``, ``forward()``.
     """
 
     set: RouteSets = Field(default="1", description="As in ds_select_dst: '1', 'part2 : 1', '1,2'.")
