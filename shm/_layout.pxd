@@ -1,9 +1,10 @@
 """THE declaration of the shared segment: every struct, field, size; who writes each, and how.
 
-    +--------+-------------+------------+---------+---------------+----------------------------+
-    | Header | Process x P | Worker x W | Set x S | Destination   | SetCounters x (W x S)      |
-    |        |             |            |         | x D           | DestinationCounters x (W x D)|
-    +--------+-------------+------------+---------+---------------+----------------------------+
+    +--------+-------------+------------+---------+-------------+------------------------------+
+    | Header | Process x P | Worker x W | Set x S | Destination | SetCounters x (W x S)        |
+    |        |             |            |         | x D         | DestinationCounters x (W x D)|
+    |        |             |            |         |             | SetProbes x S, Probe x D     |
+    +--------+-------------+------------+---------+-------------+------------------------------+
 
 P processes, W SIP workers, S sets, D destinations: capacities in the header.  A struct that one
 process writes for every message fills cache lines of its own (64 bytes), so that no two workers
@@ -43,7 +44,10 @@ cdef struct Header:
     uint64_t reload_served             # reload_requests as the last reload that has ended began
     uint64_t reload_fresh              # the latest request for the database's states (inherit_state=0)
     uint64_t reload_successful         # 1 if the last reload was; written before reload_served
-    uint64_t spare1[4]
+    # -- probing
+    uint64_t probe_replies_ignored     # timer: late, repeated, or of no probe of ours
+    uint64_t probe_notices_lost        # workers, fetch-and-add: the way to the timer was full
+    uint64_t spare1[2]
     # -- locks: pid of the holder beside each semaphore, compare-and-swap (shm/locks.py)
     uint64_t lock_holder[8]
     uint64_t lock_recoveries[8]        # how often a dead holder's lock was taken over
@@ -106,3 +110,20 @@ cdef struct DestinationCounters:       # [rank][destination], written by that wo
     uint64_t failures                  # datagrams that the kernel would not send
     uint64_t failovers                 # taken by ds_next_dst or ds_next_domain
     uint64_t spare[5]
+
+
+cdef struct SetProbes:                 # answers to the probes of a set, written by the timer alone
+    uint64_t rtt_sum_ns
+    uint64_t rtt_buckets[15]           # by ds_farm.probe.rtt.BOUNDS_S, each with its own answers only
+
+
+cdef struct Probe:                     # of one destination, written by the timer alone
+    uint64_t number                    # of its last probe, from 1
+    uint64_t sent_ns                   # CLOCK_MONOTONIC, when that was first sent; before it is
+    uint64_t open                      # 1 until its transaction has ended
+    uint64_t results[6]                # ended probes by ds_farm.probe.prober.Result
+    uint64_t retransmissions
+    uint64_t status                    # of the last final reply
+    uint64_t rtt_ns                    # of the last final reply
+    uint64_t rtt_smoothed_ns           # over the last eight or so (RFC 6298's weight of 1/8)
+    uint64_t spare[3]

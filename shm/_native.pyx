@@ -11,9 +11,11 @@ from shm._layout cimport (
     Destination,
     DestinationCounters,
     Header,
+    Probe,
     Process,
     Set,
     SetCounters,
+    SetProbes,
     Worker,
 )
 
@@ -87,6 +89,8 @@ cdef Set _s
 cdef Destination _d
 cdef SetCounters _sc
 cdef DestinationCounters _dc
+cdef SetProbes _sp
+cdef Probe _pr
 
 
 cdef object _offset(void *base, void *field, size_t size):
@@ -118,6 +122,10 @@ FIELDS = {
         "reload_served": _offset(&_h, &_h.reload_served, sizeof(_h.reload_served)),
         "reload_fresh": _offset(&_h, &_h.reload_fresh, sizeof(_h.reload_fresh)),
         "reload_successful": _offset(&_h, &_h.reload_successful, sizeof(_h.reload_successful)),
+        "probe_replies_ignored": _offset(
+            &_h, &_h.probe_replies_ignored, sizeof(_h.probe_replies_ignored)
+        ),
+        "probe_notices_lost": _offset(&_h, &_h.probe_notices_lost, sizeof(_h.probe_notices_lost)),
         "lock_holder": _offset(&_h, &_h.lock_holder, sizeof(_h.lock_holder)),
         "lock_recoveries": _offset(&_h, &_h.lock_recoveries, sizeof(_h.lock_recoveries)),
     },
@@ -172,6 +180,20 @@ FIELDS = {
         "failures": _offset(&_dc, &_dc.failures, sizeof(_dc.failures)),
         "failovers": _offset(&_dc, &_dc.failovers, sizeof(_dc.failovers)),
     },
+    "SetProbes": {
+        "rtt_sum_ns": _offset(&_sp, &_sp.rtt_sum_ns, sizeof(_sp.rtt_sum_ns)),
+        "rtt_buckets": _offset(&_sp, &_sp.rtt_buckets, sizeof(_sp.rtt_buckets)),
+    },
+    "Probe": {
+        "number": _offset(&_pr, &_pr.number, sizeof(_pr.number)),
+        "sent_ns": _offset(&_pr, &_pr.sent_ns, sizeof(_pr.sent_ns)),
+        "open": _offset(&_pr, &_pr.open, sizeof(_pr.open)),
+        "results": _offset(&_pr, &_pr.results, sizeof(_pr.results)),
+        "retransmissions": _offset(&_pr, &_pr.retransmissions, sizeof(_pr.retransmissions)),
+        "status": _offset(&_pr, &_pr.status, sizeof(_pr.status)),
+        "rtt_ns": _offset(&_pr, &_pr.rtt_ns, sizeof(_pr.rtt_ns)),
+        "rtt_smoothed_ns": _offset(&_pr, &_pr.rtt_smoothed_ns, sizeof(_pr.rtt_smoothed_ns)),
+    },
 }
 """struct -> field -> (offset in bytes, number of 64-bit words)."""
 
@@ -183,5 +205,7 @@ SIZES = {
     "Destination": sizeof(Destination),
     "SetCounters": sizeof(SetCounters),
     "DestinationCounters": sizeof(DestinationCounters),
+    "SetProbes": sizeof(SetProbes),
+    "Probe": sizeof(Probe),
 }
 """struct -> size in bytes."""

@@ -14,7 +14,7 @@ from typing import ClassVar
 from shm._native import FIELDS, SIZES, Memory
 
 MAGIC = int.from_bytes(b"ds_farm\0", "little")
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 CACHE_LINE = 64
 
 
@@ -72,10 +72,18 @@ class Layout:
         return self.set_counters + self.max_workers * self.max_sets * SIZES["SetCounters"]
 
     @property
-    def total_size(self) -> int:
+    def set_probes(self) -> int:
         return self.destination_counters + (
             self.max_workers * self.max_destinations * SIZES["DestinationCounters"]
         )
+
+    @property
+    def probe(self) -> int:
+        return self.set_probes + self.max_sets * SIZES["SetProbes"]
+
+    @property
+    def total_size(self) -> int:
+        return self.probe + self.max_destinations * SIZES["Probe"]
 
 
 class _Word:
@@ -147,6 +155,8 @@ class HeaderView(View):
     reload_served = _Word()
     reload_fresh = _Word()
     reload_successful = _Word()
+    probe_replies_ignored = _Word()
+    probe_notices_lost = _Word()
 
 
 class ProcessView(View):
@@ -221,3 +231,25 @@ class DestinationCountersView(View):
     requests = _Word()
     failures = _Word()
     failovers = _Word()
+
+
+class SetProbesView(View):
+    """Answers to the probes of one set; the histogram: `words("rtt_buckets")`."""
+
+    __slots__ = ()
+    STRUCT = "SetProbes"
+    rtt_sum_ns = _Word()
+
+
+class ProbeView(View):
+    """Probing of one destination; ended probes by result: `words("results")`."""
+
+    __slots__ = ()
+    STRUCT = "Probe"
+    number = _Word()
+    sent_ns = _Word()
+    open = _Word()
+    retransmissions = _Word()
+    status = _Word()
+    rtt_ns = _Word()
+    rtt_smoothed_ns = _Word()

@@ -31,8 +31,10 @@ from shm.layout import (
     DestinationView,
     HeaderView,
     Layout,
+    ProbeView,
     ProcessView,
     SetCountersView,
+    SetProbesView,
     SetView,
     WorkerView,
 )
@@ -190,6 +192,21 @@ class Segment:
         index = rank * self.layout.max_destinations + slot
         base = self.layout.destination_counters + index * SIZES["DestinationCounters"]
         return DestinationCountersView(self.memory, base)
+
+    def reserve_probes(self, sets: int, destinations: int) -> None:
+        """Reserve what the timer writes of the first so many set and destination slots."""
+        self.reserve(self.set_probes(0).base, max(1, sets) * SIZES["SetProbes"])
+        self.reserve(self.probe(0).base, max(1, destinations) * SIZES["Probe"])
+
+    def set_probes(self, slot: int) -> SetProbesView:
+        """Answers to the probes of set ``slot``."""
+        _check(slot, self.layout.max_sets, "set slot")
+        return SetProbesView(self.memory, self.layout.set_probes + slot * SIZES["SetProbes"])
+
+    def probe(self, slot: int) -> ProbeView:
+        """Probing of destination ``slot``."""
+        _check(slot, self.layout.max_destinations, "destination slot")
+        return ProbeView(self.memory, self.layout.probe + slot * SIZES["Probe"])
 
     def lock(self, lock: LockId) -> Lock:
         """The farm's lock of that number."""

@@ -165,12 +165,15 @@ class Registry:
         ranks = _ranks(segment)
         for rank in ranks:
             segment.reserve_counters(rank, header.sets_used, header.destinations_used)
+        segment.reserve_probes(header.sets_used, header.destinations_used)
         for slot in fresh_sets:
             view = segment.set(slot)
             view.cursor = 0
             view.add("state_version")
             for rank in ranks if slot < old_sets else ():
                 _zero(segment, segment.set_counters(rank, slot).base, SIZES["SetCounters"])
+            if slot < old_sets:
+                _zero(segment, segment.set_probes(slot).base, SIZES["SetProbes"])
         now_ns = segment.now_ns()
         for slot, set_slot, state in fresh:
             destination = segment.destination(slot)
@@ -179,6 +182,8 @@ class Registry:
             destination.word = pack(state, 0, 0)
             for rank in ranks if slot < old else ():
                 _zero(segment, segment.counters(rank, slot).base, SIZES["DestinationCounters"])
+            if slot < old:
+                _zero(segment, segment.probe(slot).base, SIZES["Probe"])
 
     def collect(self) -> list[int]:
         """Remove tables that nobody works with any more; returns their generations."""
