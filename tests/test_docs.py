@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ds_farm.config import load
 from ds_farm.dispatch.model import State
+from ds_farm.script.module import load_route
 from ds_farm.script.pvars import NAMED, VARIABLES
 from shm._native import FIELDS, SIZES
 
@@ -103,3 +105,32 @@ def test_states_are_named_everywhere_alike() -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| (?:yes|no) \|", text, re.MULTILINE)
     assert rows == [state.name.lower() for state in State]
+
+
+def _blocks(kind: str) -> list[tuple[str, str]]:
+    return [
+        (str(path.relative_to(ROOT)), block)
+        for path in DOCUMENTS
+        for block in re.findall(
+            rf"```{kind}\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL
+        )
+    ]
+
+
+@pytest.mark.parametrize(("where", "block"), _blocks("toml"))
+def test_configurations_are_valid(where: str, block: str, tmp_path: Path) -> None:
+    file = tmp_path / "ds_farm.toml"
+    file.write_text(block, encoding="utf-8")
+    load(file, for_run="[farm]" in block)
+
+
+@pytest.mark.parametrize(("where", "block"), _blocks("python"))
+def test_routing_modules_load(where: str, block: str, tmp_path: Path) -> None:
+    file = tmp_path / "routes.py"
+    file.write_text(block, encoding="utf-8")
+    assert callable(load_route(file))
+
+
+def test_there_are_examples() -> None:
+    assert {where for where, _ in _blocks("python")} >= {"README.md", "docs/routing.md"}
+    assert {where for where, _ in _blocks("toml")} >= {"README.md", "docs/configuration.md"}

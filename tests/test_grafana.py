@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -98,3 +99,54 @@ def test_prometheus_parses_every_expression(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert f"{len(rules)} rules found" in done.stdout
+
+
+VALUES = {
+    "class": ("1xx", "2xx", "4xx", "5xx"),
+    "direction": ("received", "sent"),
+    "instance": ("127.0.0.1:9464",),
+    "kind": ("request", "response"),
+    "result": ("ok", "no_active", "success", "failure"),
+    "set": ("1", "2"),
+    "state": ("active", "inactive", "probing", "booting", "running", "silent"),
+    "worker": ("0", "1"),
+}
+
+
+def test_every_panel_has_data_where_every_metric_has(tmp_path: Path) -> None:
+    """Joins that match nothing, or match several, show only when they are evaluated."""
+    series = []
+    for metric in METRICS:
+        names = ("instance", *metric.labels)
+        for values in itertools.product(*(VALUES.get(name, ("x",)) for name in names)):
+            labels = ",".join(f'{n}="{v}"' for n, v in zip(names, values, strict=True))
+            series.append(
+                {
+                    "series": f"{metric.name}{{{labels}}}",
+                    "values": "1+10x120" if metric.is_counter else "1x120",
+                }
+            )
+    tests = []
+    for _, expr in _expressions():
+        for name, value in VARIABLES.items():
+            expr = expr.replace(name, value)
+        tests.append(
+            {
+                "expr": f"count({expr}) > bool 0",
+                "eval_time": "20m",
+                "exp_samples": [{"labels": "{}", "value": 1}],
+            }
+        )
+    file = tmp_path / "test.yaml"
+    file.write_text(
+        json.dumps(
+            {
+                "evaluation_interval": "15s",
+                "tests": [{"interval": "15s", "input_series": series, "promql_expr_test": tests}],
+            }
+        )
+    )
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
