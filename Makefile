@@ -50,6 +50,7 @@ wheel-test: setup ## sdist, wheel, a fresh environment: what is installed is wha
 	@$(BIN)/python -m pytest tests/test_packaging.py
 
 bench: setup     ## the farm against a bare reflector and Debian's kamailio (BENCH="--help" for more)
+	@sh deploy/debian-packages.sh bench || echo "make: going on without them"
 	@$(BIN)/python -m benchmarks.farm_bench $(BENCH)
 
 fuzz: setup      ## a long run of the fuzz tests

@@ -48,8 +48,9 @@ static void spread(int fd, int n) {
 
 /* Where a datagram goes.  `caller` is shared by all processes, as any of them may get the first
  * response; it is written only when it changes. */
-static struct sockaddr_in *next_hop(const char *data, unsigned length, const struct sockaddr_in *source,
-                                    struct sockaddr_in *caller, struct sockaddr_in *to, int n) {
+static struct sockaddr_in *next_hop(const char *data, unsigned length,
+                                    const struct sockaddr_in *source, struct sockaddr_in *caller,
+                                    struct sockaddr_in *to, int n) {
   static unsigned turn;
   if (length >= 7 && !memcmp(data, "SIP/2.0", 7)) return caller;
   if (source->sin_port != caller->sin_port || source->sin_addr.s_addr != caller->sin_addr.s_addr)

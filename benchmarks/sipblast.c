@@ -177,7 +177,8 @@ static void follow_routes(const char *response) {
   while ((line = header(line, "Record-Route:"))) {
     memcpy(rest, routes, sizeof rest);
     const char *value = line + strlen("Record-Route:");
-    int n = snprintf(routes, sizeof routes, "Route:%.*s\r\n%s", (int)strcspn(value, "\r\n"), value, rest);
+    int n = snprintf(routes, sizeof routes, "Route:%.*s\r\n%s", (int)strcspn(value, "\r\n"), value,
+                     rest);
     if (n >= (int)sizeof routes) usage("the recorded routes are too long");
   }
   if (caller.ack.length && !strcmp(routes, caller.routes)) return;
@@ -244,8 +245,8 @@ static uint64_t load_until(uint64_t end) {
   uint64_t now = now_ns(), tick = now + TICK_NS;
   while (now < end) {
     clear_calls(now);
-    uint64_t slots = SLOTS - (caller.next - caller.oldest), flying = under_way();
-    uint64_t room = rate ? (uint64_t)due : flying < (uint64_t)window ? (uint64_t)window - flying : 0;
+    uint64_t slots = SLOTS - (caller.next - caller.oldest), wanted = (uint64_t)window;
+    uint64_t room = rate ? (uint64_t)due : under_way() < wanted ? wanted - under_way() : 0;
     int count = (int)(room < BATCH ? room : BATCH);
     if ((uint64_t)count > slots) count = 0;
     if (count) send_calls(count, now);
@@ -289,7 +290,8 @@ static void print_counts(double seconds) {
          method, seconds, (unsigned long long)caller.sent, (unsigned long long)caller.answered,
          (unsigned long long)caller.rejected, (unsigned long long)caller.lost,
          (unsigned long long)caller.done, (double)caller.done / seconds);
-  printf("\"p50_us\":%u,\"p90_us\":%u,\"p99_us\":%u,\"p999_us\":%u,\"max_us\":%u,\"destinations\":[",
+  printf("\"p50_us\":%u,\"p90_us\":%u,\"p99_us\":%u,\"p999_us\":%u,\"max_us\":%u,"
+         "\"destinations\":[",
          percentile(500), percentile(900), percentile(990), percentile(999), percentile(1000));
   for (int i = 0; i < destinations; i++)
     printf("%s%llu", i ? "," : "", (unsigned long long)atomic_load(&seen[i]));
@@ -342,7 +344,9 @@ static void prepare(void) {
   caller.latency_us = malloc(MAX_LATENCIES * sizeof *caller.latency_us);
   if (!caller.latency_us) die("memory");
   memset(caller.latency_us, 1, MAX_LATENCIES * sizeof *caller.latency_us); /* no page fault later */
-  if (trace_path && !(caller.when_ns = calloc(MAX_LATENCIES, sizeof *caller.when_ns))) die("memory");
+  if (!trace_path) return;
+  caller.when_ns = calloc(MAX_LATENCIES, sizeof *caller.when_ns);
+  if (!caller.when_ns) die("memory");
 }
 
 int main(int argc, char **argv) {
