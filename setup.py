@@ -23,6 +23,7 @@ MODULES = [
     "ds_farm/sip/_branch.py",
     "ds_farm/sip/_edit.pyx",
     "ds_farm/proxy/_wire.pyx",
+    "ds_farm/proxy/_notice.pyx",
     "ds_farm/proxy/_route.pyx",
     "ds_farm/proxy/_forward.pyx",
     "ds_farm/proxy/_reply.pyx",

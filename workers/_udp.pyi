@@ -11,5 +11,6 @@ class Loop:
         segment: Segment,
         slot: int,
         rank: int,
+        notice_fd: int,
     ) -> None: ...
     def turn(self, timeout_ms: int, generation: int) -> int: ...

@@ -6,9 +6,16 @@ send what came of it.  Nothing here knows SIP.
 
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
 from libc.stdint cimport uint64_t
+from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from ds_farm.proxy._core cimport Core
+from ds_farm.proxy._notice cimport (
+    NOTICE_SIZE,
+    NOTICES_A_WRITE,
+    NoticeBox,
+    concerns_probe,
+)
 from ds_farm.proxy._wire cimport (
     AF_INET,
     BATCH,
@@ -21,7 +28,7 @@ from ds_farm.proxy._wire cimport (
     sockaddr_in6,
 )
 from shm._layout cimport DestinationCounters, Header, Process, Worker
-from shm._native cimport Memory, ds_count, ds_load, ds_store
+from shm._native cimport Memory, ds_add, ds_count, ds_load, ds_store
 
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -38,13 +45,49 @@ cdef extern from "<sys/socket.h>" nogil:
         unsigned int msg_namelen
         iovec *msg_iov
         size_t msg_iovlen
+        void *msg_control
+        size_t msg_controllen
         int msg_flags
     cdef struct mmsghdr:
         msghdr msg_hdr
         unsigned int msg_len
     int recvmmsg(int, mmsghdr *, unsigned int, int, void *)
     int sendmmsg(int, mmsghdr *, unsigned int, int)
+    ssize_t recvmsg(int, msghdr *, int)
     enum: MSG_DONTWAIT
+    enum: MSG_ERRQUEUE
+
+
+cdef extern from *:
+    """
+    #include <netinet/in.h>
+    #include <linux/types.h>
+    #include <linux/errqueue.h>
+    #include <linux/icmp.h>
+    #include <linux/icmpv6.h>
+    /* Whether a message of the error queue is "destination unreachable", whatever is too large for
+       its path (ip(7), IP_RECVERR). */
+    static int ds_unreachable(struct msghdr *m) {
+        struct cmsghdr *c;
+        for (c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+            struct sock_extended_err e;
+            if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR)
+                && !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
+                continue;
+            memcpy(&e, CMSG_DATA(c), sizeof e);
+            if (e.ee_origin == SO_EE_ORIGIN_ICMP)
+                return e.ee_type == ICMP_DEST_UNREACH && e.ee_code != ICMP_FRAG_NEEDED;
+            if (e.ee_origin == SO_EE_ORIGIN_ICMP6)
+                return e.ee_type == ICMPV6_DEST_UNREACH;
+        }
+        return 0;
+    }
+    """
+    bint ds_unreachable(msghdr *) nogil
+
+
+cdef extern from "<unistd.h>" nogil:
+    ssize_t c_write "write"(int, const void *, size_t)
 
 
 cdef extern from "<poll.h>" nogil:
@@ -55,12 +98,14 @@ cdef extern from "<poll.h>" nogil:
     int c_poll "poll"(pollfd *, unsigned long, int)
     enum: POLLIN
     enum: POLLOUT
+    enum: POLLERR
 
 
 cdef enum:
     MAX_SOCKETS = 64
     BATCHES = 64                 # between two looks at what signals have asked for
     SEND_WAIT_MS = 20            # for room in a full send buffer, before a datagram is given up
+    SEND_TRIES = 3
 
 
 cdef uint64_t now_ns() noexcept nogil:
@@ -72,12 +117,14 @@ cdef uint64_t now_ns() noexcept nogil:
 cdef class Loop:
     """A worker's sockets and buffers.
 
-    ``fds`` are in the order of the core's listeners; ``wake_fd`` becomes readable at a signal.
+    ``fds`` are in the order of the core's listeners; ``wake_fd`` becomes readable at a signal;
+    what concerns probes is written to ``notice_fd``.
     Counters, heartbeat and the table's number are read and written in ``segment``.
     """
 
     cdef pollfd _polled[MAX_SOCKETS + 1]
     cdef int _sockets
+    cdef int _notice_fd
     cdef int _more[MAX_SOCKETS]  # not 0: the socket has not been seen empty
     cdef Core _core
     cdef Inbox _inbox
@@ -91,7 +138,7 @@ cdef class Loop:
     cdef Header *_header
     cdef object _segment
 
-    def __init__(self, list fds, int wake_fd, Core core, segment, int slot, int rank):
+    def __init__(self, list fds, int wake_fd, Core core, segment, int slot, int rank, int notice_fd):
         cdef Memory memory = segment.memory
         cdef int i
         if not 1 <= len(fds) <= MAX_SOCKETS:
@@ -100,6 +147,7 @@ cdef class Loop:
         self._core = core
         self._inbox = Inbox()
         self._sockets = len(fds)
+        self._notice_fd = notice_fd
         for i, fd in enumerate([*fds, wake_fd]):
             self._polled[i].fd = fd
             self._polled[i].events = POLLIN
@@ -148,6 +196,8 @@ cdef class Loop:
             ds_store(&self._process.heartbeat_ns, start)
             for i in range(self._sockets):
                 self._more[i] = n > 0 and self._polled[i].revents != 0
+                if self._more[i] and self._polled[i].revents & POLLERR:
+                    self._drain_errors(i)
             if (
                 n <= 0
                 or self._polled[self._sockets].revents
@@ -162,6 +212,8 @@ cdef class Loop:
         for i in range(BATCH):
             self._in[i].msg_hdr.msg_namelen = sizeof(Peer)
         n = recvmmsg(self._polled[listener].fd, self._in, BATCH, MSG_DONTWAIT, NULL)
+        if n < 0 and errno != EAGAIN:
+            self._drain_errors(listener)  # of an ICMP message; what waits is read at the next turn
         if n <= 0:
             return 0
         for i in range(n):
@@ -170,7 +222,51 @@ cdef class Loop:
         ds_count(&self._counters.batches, 1)
         self._core.receive(inbox, listener)
         self._send(self._core.out)
+        if self._core.notices.count:
+            self._hand_over(self._core.notices)
         return n
+
+    cdef int _hand_over(self, NoticeBox box) except -1:
+        """Tell the timer; what does not fit the pipe is counted, its probe is sent again."""
+        cdef int first = 0, n
+        box.stamp(now_ns())
+        while first < box.count:
+            n = min(box.count - first, <int>NOTICES_A_WRITE)
+            if c_write(self._notice_fd, &box.items[first], n * NOTICE_SIZE) < 0:
+                ds_add(&self._header.probe_notices_lost, n)
+            first += n
+        box.count = 0
+        return 0
+
+    cdef int _drain_errors(self, int listener) except -1:
+        """Empty a socket's queue of ICMP messages, else poll() would never wait again."""
+        cdef msghdr message
+        cdef iovec vector
+        cdef unsigned char control[512]
+        cdef Peer to
+        cdef NoticeBox box = self._core.notices
+        cdef ssize_t n
+        cdef int i
+        vector.iov_base = self._inbox.data[0]
+        vector.iov_len = DATAGRAM
+        for i in range(BATCH):
+            memset(&message, 0, sizeof(message))
+            message.msg_name = &to
+            message.msg_namelen = sizeof(Peer)
+            message.msg_iov = &vector
+            message.msg_iovlen = 1
+            message.msg_control = control
+            message.msg_controllen = sizeof(control)
+            n = recvmsg(self._polled[listener].fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT)
+            if n < 0:
+                break
+            if message.msg_namelen and ds_unreachable(&message) and (
+                concerns_probe(self._inbox.data[0], <int>n)
+            ):
+                box.unreachable(&to)
+        if box.count:
+            self._hand_over(box)
+        return 0
 
     cdef int _send(self, Outbox out) except -1:
         """Send all that the core has put out, in order, a system call for each run of one socket."""
@@ -202,18 +298,25 @@ cdef class Loop:
         return 0
 
     cdef int _send_run(self, int fd, int n) noexcept:
-        """Send the first ``n`` prepared datagrams; returns how many went out before a failure."""
+        """Send the first ``n`` prepared datagrams; returns how many went out before a failure.
+
+        With IP_RECVERR a call may fail for what ICMP said of an earlier datagram, and for this
+        one it says nothing: so a failure counts when it comes again.
+        """
         cdef pollfd wanted
-        cdef int sent
-        while True:
-            sent = sendmmsg(fd, self._out, n, MSG_DONTWAIT)
-            if sent >= 0:
-                return sent
-            if errno == EINTR:
-                continue
-            if errno != EAGAIN and errno != ENOBUFS:
-                return 0
-            wanted.fd = fd
-            wanted.events = POLLOUT
-            if c_poll(&wanted, 1, SEND_WAIT_MS) <= 0:
-                return 0
+        cdef int sent, done = 0, failures = 0
+        while done < n:
+            sent = sendmmsg(fd, self._out + done, n - done, MSG_DONTWAIT)
+            if sent > 0:
+                done += sent
+                failures = 0
+            elif errno == EAGAIN or errno == ENOBUFS:
+                wanted.fd = fd
+                wanted.events = POLLOUT
+                if c_poll(&wanted, 1, SEND_WAIT_MS) <= 0:
+                    break
+            elif errno != EINTR:
+                failures += 1
+                if failures == SEND_TRIES:
+                    break
+        return done

@@ -6,6 +6,8 @@ the supervisor makes one.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import pwd
 import socket
@@ -28,6 +30,9 @@ from workers.sockets import (
 if TYPE_CHECKING:
     from ds_farm.config import Config
 
+NOTICE_PIPE_BYTES = 1 << 20
+"""Room for 8192 notices, if the kernel allows; a timer that is away for long misses the rest."""
+
 SERVICES = (("metrics.listen", "metrics", "/metrics"), ("mi.http", "MI", "/mi"))
 """Configuration key, name and path of each HTTP service, for the ready line."""
 
@@ -41,6 +46,7 @@ class Farm:
         self.table = table
         self.listeners: list[Listener] = []
         self.streams: dict[str, socket.socket] = {}
+        self._notices: tuple[int, int] = (-1, -1)
         settings = config.farm
         self.segment = Segment.create(
             settings.name,
@@ -54,6 +60,7 @@ class Farm:
                 settings.socket, settings.children, settings.receive_buffer_bytes
             )
             self._open_streams()
+            self._notices = _open_notices()
         except BaseException:
             self.remove()
             raise
@@ -63,6 +70,9 @@ class Farm:
         close_listeners(self.listeners)
         for stream in self.streams.values():
             stream.close()
+        for fd in self._notices:
+            if fd >= 0:
+                os.close(fd)
         self.segment.unlink()
         remove_leftovers(self.segment.farm)
         self.segment.close()
@@ -83,7 +93,14 @@ class Farm:
     def _place(self, kind: ProcessKind, slot: int, rank: int) -> Child:
         return Child(
             ProcessContext(
-                self.config, self.segment, kind, slot, rank, self.listeners, self.streams
+                config=self.config,
+                segment=self.segment,
+                kind=kind,
+                slot=slot,
+                rank=rank,
+                sockets=self.listeners,
+                notices=self._notices,
+                streams=self.streams,
             )
         )
 
@@ -120,3 +137,11 @@ class Farm:
             where = getattr(getattr(self.config, section), key) if section else None
             if where:
                 self.streams[kind.listens_at] = open_stream(where)
+
+
+def _open_notices() -> tuple[int, int]:
+    """The pipe from SIP workers to the timer; it outlives each of them."""
+    read, written = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(written, fcntl.F_SETPIPE_SZ, NOTICE_PIPE_BYTES)
+    return read, written

@@ -87,7 +87,11 @@ class ProcessContext:
     """Of a SIP worker: 0..max_children-1."""
 
     sockets: Sequence[Listener] = ()
-    """SIP addresses; a worker has ``listener.sockets[rank]`` of each, all else is closed."""
+    """SIP addresses; a worker has ``listener.sockets[rank]`` of each, all else is closed.  The
+    timer has those of the rank that it sends as."""
+
+    notices: tuple[int, int] = (-1, -1)
+    """The pipe from SIP workers to the timer, for what concerns probes; neither end blocks."""
 
     streams: Mapping[str, socket.socket] = field(default_factory=dict)
     """TCP sockets by configuration key; a process has its own, see `listening`."""
@@ -224,7 +228,7 @@ def _take_signals(context: ProcessContext) -> None:
 
 def _drop_foreign_sockets(context: ProcessContext) -> None:
     for listener in context.sockets:
-        listener.keep_only(context.rank if _is_ranked(context.kind) else None)
+        listener.keep_only(context.rank if _is_ranked(context.kind) else context.kind.sends_as)
     for key, stream in context.streams.items():
         if key != context.kind.listens_at:
             stream.close()

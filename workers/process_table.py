@@ -42,6 +42,9 @@ class ProcessKind:
     takes_reload: bool = False
     """HUP reaches it; all others ignore HUP."""
 
+    sends_as: int | None = None
+    """Rank whose SIP sockets it has too, to send from the farm's address; it never reads them."""
+
     listens_at: str = ""
     """Configuration key ``section.key`` of the TCP address that the supervisor binds for it."""
 
@@ -50,7 +53,7 @@ PROCESS_TABLE: tuple[ProcessKind, ...] = (
     # In the order of their start.  The loader is first: it takes longest until it has an effect.
     ProcessKind("loader", Role.LOADER, "workers.loader:main", stop_stage=2, takes_reload=True),
     ProcessKind("worker", Role.WORKER, "workers.sip_worker:main", Count.PER_RANK, preload=True),
-    ProcessKind("timer", Role.TIMER, "workers.timer:main", stop_stage=1, preload=True),
+    ProcessKind("timer", Role.TIMER, "workers.timer:main", stop_stage=1, preload=True, sends_as=0),
     ProcessKind(
         "exporter",
         Role.EXPORTER,

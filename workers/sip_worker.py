@@ -24,6 +24,7 @@ from shm.errors import SegmentError
 from shm.generation import Generations
 from workers._udp import Loop
 from workers.process import GRACEFUL, RUN, ProcessContext
+from workers.sockets import report_errors
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,11 @@ class SipWorker:
             segment,
             context.slot,
             rank,
+            context.notices[1],
         )
+        if dispatcher.ds_ping_interval:
+            for listener in context.sockets:
+                report_errors(listener.sockets[rank])
 
     def turn(self, timeout_ms: int) -> int:
         """Serve for a while; returns how many datagrams came."""

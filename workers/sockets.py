@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 SO_ATTACH_REUSEPORT_CBPF = 51
 SO_RCVBUFFORCE = 33
+IP_RECVERR = 11
+IPV6_RECVERR = 25
 LISTEN_BACKLOG = 128
 LINGER_S = 1.0
 
@@ -123,6 +125,17 @@ def bound_address(made: socket.socket) -> Endpoint:
     """Where a socket is bound."""
     host, port = made.getsockname()[:2]
     return Endpoint(host, port)
+
+
+def report_errors(made: socket.socket) -> None:
+    """Have ICMP messages queued at the socket (ip(7), IP_RECVERR); its owner must read them.
+
+    The kernel gives one to some socket of a reuseport group, not to the one that sent.
+    """
+    if made.family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+    else:
+        made.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
 
 
 def attach_spread(group: Sequence[socket.socket], live_ranks: Sequence[int]) -> None:

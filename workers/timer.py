@@ -1,29 +1,256 @@
-"""The timer: the place of probing (documentation sections 1.3.5 to 1.3.12).
+"""The timer: probing (documentation sections 1.3.5 to 1.3.12, decisions 14 to 19).
 
-Probing is not there yet.  Until it is, the process holds its place in the table and says so where
-an operator has asked for it; states change through MI and scripts alone.
+Clock and sockets for `ds_farm.probe`.  Probes leave by the SIP sockets, so destinations see the
+address that calls come from; the replies come to whatever worker the kernel picks, and reach this
+process through the pipe of notices.  It looks at everything once a tick: replies bear the time at
+which a worker had them, so waiting for more of them costs no accuracy.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import select
+import socket
+import time
+from collections.abc import Iterable
 
+from ds_farm.dispatch.registry import Registry
+from ds_farm.dispatch.state import Event
+from ds_farm.probe.prober import EVENTS, Ended, Prober, Result, Target, Transaction
+from ds_farm.probe.record import Records
+from ds_farm.probe.request import Probe, Style, build
+from ds_farm.probe.schedule import Schedule
+from ds_farm.probe.targets import ALL, Place, Sockets, places
+from ds_farm.proxy._notice import SIZE, decode
+from ds_farm.proxy._wire import Network
+from shm.errors import SegmentError
 from workers.process import ProcessContext
 
 logger = logging.getLogger(__name__)
 
-TURN_S = 0.5
+TURN_NS = 500_000_000
+"""Longest sleep: how soon a new table is seen."""
+
+TICK_NS = 20_000_000
+"""Between two looks at clock and notices."""
+
+READ_BYTES = 1024 * SIZE
+MOST_READS = 8
+"""Of one tick; the rest waits in the pipe."""
+
+SEND_TRIES = 3
+"""A failure may be what ICMP said of an earlier datagram (IP_RECVERR): it counts when it stays."""
 
 
 def main(context: ProcessContext) -> None:
     """Entry of the process table."""
-    interval_s = context.config.dispatcher.ds_ping_interval
-    if interval_s:
-        logger.warning(
-            "ds_ping_interval = %d: this release does not probe, no destination changes its state "
-            "by pings; probing comes with a later release",
-            interval_s,
-        )
+    if not context.config.dispatcher.ds_ping_interval:
+        context.ready()
+        while not context.stopping:
+            context.wait(TURN_NS / 1e9)
+        return
+    probing = Probing(context)
     context.ready()
     while not context.stopping:
-        context.wait(TURN_S)
+        started_ns = time.monotonic_ns()
+        probing.turn(started_ns)
+        probing.wait(started_ns)
+
+
+class Probing:
+    """State of the probing process."""
+
+    def __init__(self, context: ProcessContext) -> None:
+        dispatcher = context.config.dispatcher
+        self._context = context
+        self._interval_ns = dispatcher.ds_ping_interval * 1_000_000_000
+        self._mode = dispatcher.ds_probing_mode
+        self._threshold = dispatcher.ds_probing_threshold
+        self._style = Style(
+            context.segment.secret(), dispatcher.ds_ping_method, dispatcher.ds_ping_from
+        )
+        self._registry = Registry(context.segment)
+        self._registry.announce()
+        self._records = Records(context.segment)
+        self._prober = Prober(dispatcher.options_reply_codes, self._interval_ns)
+        self._places: dict[int, Place] = {}
+        self._schedule = Schedule((), self._interval_ns, time.monotonic_ns())
+        self._generation = 0
+        # What was due before there was a farm is not made good for.
+        age_ns = context.segment.now_ns() - context.segment.header.created_ns
+        self._farm_start_ns = time.monotonic_ns() - age_ns
+        self._senders = [
+            listener.sockets[context.kind.sends_as or 0] for listener in context.sockets
+        ]
+        self._sent_by = [str(listener.advertised) for listener in context.sockets]
+        hosts = [listener.address.host for listener in context.sockets]
+        network = Network(
+            [
+                (host, listener.address.port, listener.advertised.host, listener.advertised.port)
+                for host, listener in zip(hosts, context.sockets, strict=True)
+            ]
+        )
+        preferred = dispatcher.ds_probing_sock or ""
+        if preferred and network.find(preferred) < 0:
+            logger.warning("ds_probing_sock = %s is none of our sockets", preferred)
+        self._sockets = Sockets(hosts, network.find, preferred)
+
+    # -- the loop
+
+    def wait(self, started_ns: int) -> None:
+        """Sleep to the next tick at which there may be something to do, or to a signal."""
+        context = self._context
+        context.beat()
+        tick_ns = started_ns + TICK_NS
+        events = (self._prober.next_ns, self._schedule.next_ns)
+        moments = [moment for moment in events if moment is not None]
+        moments.append(started_ns + TURN_NS)
+        readable = [context.requests.wake_fd, context.notices[0]]
+        until_ns = max(min(moments), tick_ns)
+        found, _, _ = select.select(readable, [], [], max(0, until_ns - _now_ns()) / 1e9)
+        if context.notices[0] in found and not context.stopping:
+            # Replies come in company: read them together.
+            select.select(readable[:1], [], [], max(0, tick_ns - _now_ns()) / 1e9)
+        context.drain_wake()
+
+    def turn(self, now_ns: int) -> None:
+        """Everything that has happened, and that is due."""
+        self._follow_table(now_ns)
+        self._read_notices()
+        again, ended = self._prober.expire(now_ns)
+        for transaction in again:
+            self._records.sent_again(transaction.slot)
+            self._send(transaction)
+        self._judge(ended)
+        self._probe_due(now_ns)
+
+    # -- the table
+
+    def _follow_table(self, now_ns: int) -> None:
+        """Take the current table; open probes of destinations that stay go on."""
+        if self._context.segment.header.generation == self._generation:
+            return
+        try:
+            table = self._registry.table()
+        except (SegmentError, ValueError) as error:
+            logger.error("a table cannot be read, going on with %d: %s", self._generation, error)
+            return
+        before, is_first = self._places, not self._generation
+        found = {place.slot: place for place in places(table, self._sockets, self._mode)}
+        for slot, old in before.items():
+            new = found.get(slot)
+            if new is None or (new.uri, new.set_slot) != (old.uri, old.set_slot):
+                self._prober.forget(slot)
+        # A predecessor may have died with something due: each gets its last moment once more,
+        # `_probe` knows which of them have been probed.
+        passed_ns = now_ns - self._interval_ns if is_first else self._schedule.passed_ns
+        self._schedule = Schedule(found, self._interval_ns, passed_ns)
+        self._places, self._generation = found, table.generation
+        self._context.view.generation = table.generation
+        if is_first:
+            self._resume(now_ns)
+
+    def _resume(self, now_ns: int) -> None:
+        """Go on with the probes that a predecessor left open."""
+        for place in self._places.values():
+            last = self._records.last(place.slot)
+            if last is None or not self._records.is_open(place.slot):
+                continue
+            if place.target is None or place.listener < 0:
+                self._judge([Ended(place.slot, Result.UNSENT)])
+            else:
+                self._open(place, place.target, last, now_ns)
+
+    # -- probes
+
+    def _probe_due(self, now_ns: int) -> None:
+        # Twice the normal pace: a hold-up is made good for soon, and without a burst.
+        limit = 4 + 2 * len(self._schedule) * TICK_NS // self._interval_ns
+        for slot, moment_ns in self._schedule.due(now_ns, limit):
+            place = self._places[slot]
+            if place.is_probed(self._registry.state(slot)):
+                self._probe(place, moment_ns, now_ns)
+
+    def _probe(self, place: Place, moment_ns: int, now_ns: int) -> None:
+        """Probe a destination for the moment that has come."""
+        last = self._records.last(place.slot)
+        if last is not None and last.sent_ns >= moment_ns:
+            return  # by a predecessor
+        if moment_ns < self._farm_start_ns:
+            return
+        if self._prober.is_open(place.slot):
+            self._judge([self._prober.fail(place.slot, Result.TIMEOUT)])
+        probe = self._records.begin(place.slot, now_ns)
+        if place.target is None or place.listener < 0:
+            self._judge([Ended(place.slot, Result.UNSENT)])
+            return
+        transaction = self._open(place, place.target, probe, now_ns)
+        if not self._send(transaction):
+            self._judge([self._prober.fail(place.slot, Result.UNSENT)])
+
+    def _open(self, place: Place, target: Target, probe: Probe, now_ns: int) -> Transaction:
+        # A local_route would see, and may change, this request here.
+        request = build(self._style, probe, place.uri, self._sent_by[place.listener])
+        return self._prober.start(
+            place.slot, request, target, place.listener, probe.sent_ns, now_ns
+        )
+
+    def _send(self, transaction: Transaction) -> bool:
+        """False if the kernel will not have it."""
+        error: OSError | None = None
+        for _ in range(SEND_TRIES):
+            try:
+                self._senders[transaction.listener].sendto(
+                    transaction.request.datagram, socket.MSG_DONTWAIT, transaction.target
+                )
+            except OSError as problem:
+                error = problem
+            else:
+                return True
+        logger.debug("a probe to %s port %d cannot be sent: %s", *transaction.target, error)
+        return False
+
+    # -- outcomes
+
+    def _read_notices(self) -> None:
+        for _ in range(MOST_READS):
+            try:
+                data = os.read(self._context.notices[0], READ_BYTES)
+            except BlockingIOError:
+                return
+            for at_ns, status, branch, method, ip, port in decode(data):
+                if status:
+                    self._reply(branch, method, status, at_ns)
+                else:
+                    self._judge(self._prober.unreachable((ip, port)))
+
+    def _reply(self, branch: bytes, method: bytes, status: int, at_ns: int) -> None:
+        try:
+            ended = self._prober.reply(branch, method, status, at_ns)
+        except KeyError:
+            self._records.ignored()
+        else:
+            self._judge([ended] if ended else ())
+
+    def _judge(self, outcomes: Iterable[Ended]) -> None:
+        """Tell the destinations' states, then the records."""
+        for ended in outcomes:
+            place = self._places[ended.slot]
+            event = EVENTS[ended.result]
+            # In mode 0 a bad result changes nothing (semantics 5): only probing ones are probed,
+            # and one that has become active meanwhile does so by somebody's will.
+            counts = event is Event.SUCCEED or place.mode == ALL
+            if counts and self._registry.apply(ended.slot, event, self._threshold):
+                logger.info(
+                    "%s is %s now: probe %s%s",
+                    place.uri,
+                    self._registry.state(ended.slot).name.lower(),
+                    ended.result.name.lower(),
+                    f" {ended.status}" if ended.status else "",
+                )
+            self._records.end(place.set_slot, ended)
+
+
+def _now_ns() -> int:
+    return time.monotonic_ns()

@@ -6,6 +6,7 @@ routing function.  No system call, no clock.
 
 from libc.stdint cimport int64_t
 
+from ds_farm.proxy._notice cimport NoticeBox
 from ds_farm.proxy._request cimport BaseRequest
 from ds_farm.proxy._wire cimport Inbox, Network, Outbox, Peer
 from ds_farm.sip._scan cimport Message
@@ -15,6 +16,7 @@ from shm._layout cimport DestinationCounters, Worker
 cdef class Core:
     cdef readonly Network network
     cdef readonly Outbox out
+    cdef readonly NoticeBox notices
     cdef readonly BaseRequest request
     cdef object _make_request
     cdef object _route

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from ds_farm.proxy._notice import NoticeBox
 from ds_farm.proxy._request import BaseRequest
 from ds_farm.proxy._wire import Network, Outbox
 from shm.segment import Segment
@@ -10,6 +11,7 @@ R = TypeVar("R", bound=BaseRequest)
 class Core(Generic[R]):
     network: Network
     out: Outbox
+    notices: NoticeBox
     request: R
     def __init__(
         self,

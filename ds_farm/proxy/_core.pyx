@@ -8,7 +8,8 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from ds_farm.proxy._exchange cimport Exchange
-from ds_farm.proxy._forward cimport SLOT, response_target
+from ds_farm.proxy._forward cimport COOKIE, SLOT, response_target
+from ds_farm.proxy._notice cimport MARK, NoticeBox
 from ds_farm.proxy._reply cimport acknowledges_us
 from ds_farm.proxy._request cimport OPEN, BaseRequest
 from ds_farm.proxy._wire cimport (
@@ -73,6 +74,7 @@ cdef class Core:
         cdef Memory memory = segment.memory
         self.network = network
         self.out = out
+        self.notices = NoticeBox()
         self._make_request = make_request
         self._route = route
         self._on_error = on_error
@@ -202,6 +204,13 @@ cdef class Core:
         ds_count(&self.counters.responses, 1)
         if self.network.ours(data, ours.host, ours.host_end, ours.port) < 0:
             self.drop(FOREIGN_RESPONSE)
+            return 0
+        if ours.branch + COOKIE < ours.branch_end and data[ours.branch + COOKIE] == MARK:
+            # Of a probe: the timer's.  One that bears a second Via is misrouted (8.1.3.3).
+            if m.next_via:
+                self.drop(BAD_RESPONSE)
+            else:
+                self.notices.reply(data, m, &ours)
             return 0
         n = ours.branch + SLOT
         if n < ours.branch_end:

@@ -1,0 +1,6 @@
+SIZE: int
+
+class NoticeBox:
+    def take(self, now_ns: int = 0) -> bytes: ...
+
+def decode(data: bytes) -> list[tuple[int, int, bytes, bytes, str, int]]: ...
