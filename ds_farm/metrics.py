@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from ds_farm.dispatch.model import State
 from ds_farm.dispatch.registry import Registry
 from ds_farm.dispatch.table import DestinationRecord, SetRecord, Table
+from ds_farm.metric import Family, Metric, Sample
+from ds_farm.probe import samples as probe_samples
 from ds_farm.sip.names import DROP_LABELS, FAULT_LABELS
 from shm._native import FIELDS, SIZES
 from shm.layout import Role, Status
@@ -30,24 +32,6 @@ _S = ("partition", "set")
 _D = ("partition", "set", "destination")
 _W = ("worker",)
 
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric: the name of its samples (a counter's ends in ``_total``), help and labels."""
-
-    name: str
-    help: str
-    labels: tuple[str, ...] = ()
-
-    @property
-    def is_counter(self) -> bool:
-        return self.name.endswith("_total")
-
-
-Sample = tuple[tuple[str, ...], float]
-"""Label values in the metric's order, and the value."""
-
-Family = tuple[Metric, Sequence[Sample]]
 
 UP = Metric("ds_farm_up", "1 while the exporter can read the farm's segment.")
 BUILD = Metric(
@@ -143,7 +127,10 @@ ADDRESSES = Metric(
     "ds_farm_destination_addresses", "IP addresses that it has; 0: its name does not resolve.", _D
 )
 
-METRICS = tuple(each for each in list(globals().values()) if isinstance(each, Metric))
+METRICS = (
+    *(each for each in list(globals().values()) if isinstance(each, Metric)),
+    *probe_samples.METRICS,
+)
 """All metrics in the order of exposition."""
 
 
@@ -165,6 +152,8 @@ def collect(segment: Segment, registry: Registry, build: Build, now_ns: int) -> 
     yield from _workers(segment)
     yield from _sets(segment, table, registry)
     yield from _destinations(segment, table, registry)
+    yield from probe_samples.of_farm(segment)
+    yield from probe_samples.of_sets(segment, table)
 
 
 def _farm(segment: Segment, build: Build) -> Iterator[Family]:
@@ -294,6 +283,9 @@ def _destinations(segment: Segment, table: Table, registry: Registry) -> Iterato
     yield WEIGHT, [(labels, record.weight) for labels, _, record in places]
     yield PRIORITY, [(labels, record.priority) for labels, _, record in places]
     yield ADDRESSES, [(labels, len(record.addresses)) for labels, _, record in places]
+    yield from probe_samples.of_destinations(
+        segment, [(labels, slots) for labels, slots, _ in places]
+    )
 
 
 Place = tuple[tuple[str, str, str], list[int], DestinationRecord]

@@ -15,17 +15,6 @@ from ds_farm.config.models import Config, PartitionTable, Section
 from ds_farm.config.template import toml_value
 
 NOT_YET = {
-    **dict.fromkeys(
-        (
-            "dispatcher.ds_ping_method",
-            "dispatcher.ds_ping_from",
-            "dispatcher.ds_ping_interval",
-            "dispatcher.ds_probing_sock",
-            "dispatcher.ds_probing_mode",
-            "dispatcher.options_reply_codes",
-        ),
-        "Checked, and without effect until the farm probes.",
-    ),
     "dispatcher.persistent_state": "Changes are not written back yet.",
 }
 """Keys that are accepted and do not do all that they will."""
@@ -102,7 +91,7 @@ def metric_list() -> str:
     rows = (
         (
             f"`{metric.name}`",
-            "counter" if metric.is_counter else "gauge",
+            metric.kind,
             ", ".join(f"`{label}`" for label in metric.labels),
             metric.help,
         )

@@ -123,7 +123,7 @@ def test_every_panel_has_data_where_every_metric_has(tmp_path: Path) -> None:
             series.append(
                 {
                     "series": f"{metric.name}{{{labels}}}",
-                    "values": "1+10x120" if metric.is_counter else "1x120",
+                    "values": "1+10x120" if metric.kind == "counter" else "1x120",
                 }
             )
     tests = []

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 import ds_farm
 from ds_farm import metrics
 from ds_farm.dispatch.registry import Registry
+from ds_farm.metric import Metric, Sample
 from shm.segment import Segment
 from workers.httpd import answer, serve
 from workers.process import ProcessContext
@@ -47,11 +48,18 @@ class FarmCollector(Collector):
         return [_exposed(metric, ()) for metric in metrics.METRICS]
 
 
-def _exposed(metric: metrics.Metric, samples: Iterable[metrics.Sample]) -> Exposed:
-    kind = "counter" if metric.is_counter else "gauge"
-    exposed = Exposed(metric.name.removesuffix("_total"), metric.help, kind)
-    for values, value in samples:
-        exposed.add_sample(metric.name, dict(zip(metric.labels, values, strict=True)), value)
+def _exposed(metric: Metric, samples: Iterable[Sample]) -> Exposed:
+    exposed = Exposed(metric.name.removesuffix("_total"), metric.help, metric.kind)
+    if metric.kind == "histogram":
+        for (*values, part), value in samples:
+            labels = dict(zip(metric.labels, values, strict=True))
+            if part in ("count", "sum"):
+                exposed.add_sample(f"{metric.name}_{part}", labels, value)
+            else:
+                exposed.add_sample(f"{metric.name}_bucket", labels | {"le": part}, value)
+        return exposed
+    for each, value in samples:
+        exposed.add_sample(metric.name, dict(zip(metric.labels, each, strict=True)), value)
     return exposed
 
 
