@@ -26,7 +26,16 @@ class BenchError(Exception):
 
 def program(name: str) -> Path:
     """The program made of NAME.c, compiled unless it is newer than the sources.  BenchError."""
-    built = BUILT / name
+    return _compiled(name, name)
+
+
+def library(name: str) -> Path:
+    """The shared library made of NAME.c, likewise."""
+    return _compiled(name, f"{name}.so", "-shared", "-fPIC")
+
+
+def _compiled(name: str, output: str, *flags: str) -> Path:
+    built = BUILT / output
     sources = [SOURCES / f"{name}.c", *SOURCES.glob("*.h")]
     if built.exists() and built.stat().st_mtime > max(each.stat().st_mtime for each in sources):
         return built
@@ -34,10 +43,9 @@ def program(name: str) -> Path:
     if compiler is None:
         raise BenchError("no C compiler: install gcc ('make bench' does it where it may)")
     BUILT.mkdir(parents=True, exist_ok=True)
-    fresh = BUILT / f"{name}.{os.getpid()}"
-    done = subprocess.run(
-        [compiler, *FLAGS, "-o", str(fresh), str(sources[0])], capture_output=True, text=True
-    )
+    fresh = BUILT / f"{output}.{os.getpid()}"
+    command = [compiler, *FLAGS, *flags, "-o", str(fresh), str(sources[0])]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise BenchError(f"{sources[0].name} cannot be compiled:\n{done.stderr.strip()}")
     fresh.replace(built)
@@ -155,10 +163,6 @@ class Blast:
         )
         self.is_real_time = real_time and _before_others(self._process.pid)
 
-    @property
-    def is_running(self) -> bool:
-        return self._process.poll() is None
-
     def finish(self) -> Load:
         """Wait for the end.  BenchError if it has measured nothing."""
         try:
@@ -171,6 +175,11 @@ class Blast:
             text = complaint.strip() or "not one call was completed in the measured time"
             raise BenchError(f"sipblast: {text}")
         return Load.read(out)
+
+    def stop(self) -> Load:
+        """End the measured time now, and `finish`."""
+        self._process.terminate()
+        return self.finish()
 
     def close(self) -> None:
         """End it, whatever it is doing."""

@@ -28,11 +28,13 @@
  *
  * Exit codes: 0 measured, 1 not one transaction was completed in the measured time, 2 usage, or a
  * socket or process that is not to be had.  It ends of itself: -W and -s and at most 2 s more.
+ * TERM ends the measured time early.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
 
@@ -55,6 +57,7 @@ static int destinations = 1, window = 256, rate, is_invite;
 static double warm_up_s, measured_s = 5;
 static struct measured measured;
 static atomic_int stop;
+static volatile sig_atomic_t is_over;
 static struct pollfd served[MAX_DESTINATIONS];
 static atomic_ullong seen[MAX_DESTINATIONS];
 
@@ -239,11 +242,16 @@ static void wait_until(uint64_t tick) {
   ppoll(&wanted, 1, &timeout, NULL);
 }
 
+static void end_early(int number) {
+  (void)number;
+  is_over = 1;
+}
+
 /* Load until `end`; returns when it really ended. */
 static uint64_t load_until(uint64_t end) {
   static double due;
   uint64_t now = now_ns(), tick = now + TICK_NS;
-  while (now < end) {
+  while (now < end && !is_over) {
     clear_calls(now);
     uint64_t slots = SLOTS - (caller.next - caller.oldest), wanted = (uint64_t)window;
     uint64_t room = rate ? (uint64_t)due : under_way() < wanted ? wanted - under_way() : 0;
@@ -333,6 +341,8 @@ static void arguments(int argc, char **argv) {
 }
 
 static void prepare(void) {
+  struct sigaction action = {.sa_handler = end_early};
+  sigaction(SIGTERM, &action, NULL);
   prctl(PR_SET_TIMERSLACK, 1000ul, 0, 0, 0);
   for (int i = 0; i < destinations; i++) {
     struct sockaddr_in where = address_after(&first, i);
