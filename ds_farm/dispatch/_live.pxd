@@ -53,6 +53,7 @@ cdef class LiveSet:
 
     cdef View *view(self, bint but_last) except NULL
     cdef int _rebuild(self, View *view) except -1
+    cdef int _check_hosts(self) except -1
     cdef int _prepare(self, View *view, int size, bytes turns) except -1
     cdef int state(self, int index) noexcept nogil
     cdef bint is_active(self, int index) noexcept nogil

@@ -30,7 +30,7 @@ cdef enum:
 
 cdef const uint32_t *_words(bytes column, Py_ssize_t count) except NULL:
     if len(column) < 4 * count:
-        raise ValueError("a column of the table is too short")
+        raise ValueError("a column is too short")
     return <const uint32_t *><const char *>column
 
 
@@ -39,8 +39,14 @@ cdef int _check_ends(const uint32_t *ends, int count, Py_ssize_t total) except -
     cdef uint32_t last = 0
     for i in range(count):
         if ends[i] < last or ends[i] > total:
-            raise ValueError("a column of the table has ends out of order")
+            raise ValueError("a column has ends out of order")
         last = ends[i]
+    return 0
+
+
+cdef int _check_texts(list column, int count) except -1:
+    if len(column) != count or not all(isinstance(text, str) for text in column):
+        raise ValueError(f"expected {count} texts in a column")
     return 0
 
 
@@ -64,23 +70,36 @@ cdef class LiveSet:
         self.slots = _words(columns["slots"], self.size)
         for i in range(self.size):
             if self.slots[i] >= <uint32_t>segment.layout.max_destinations:
-                raise ValueError(f"set {self.id} names destination slot {self.slots[i]}")
+                raise ValueError(f"there is no destination slot {self.slots[i]}")
         self.weights = _words(columns["weights"], self.size)
         self.uri_ends = _words(columns["uri_ends"], self.size)
         self.host_spans = _words(columns["host_spans"], 2 * self.size)
         self.uris = columns["uris"]
         self.attrs = columns["attrs"]
         self.sockets = columns["sockets"]
-        if len(self.attrs) != self.size or len(self.sockets) != self.size:
-            raise ValueError(f"set {self.id} has attrs or sockets of another length")
+        _check_texts(self.attrs, self.size)
+        _check_texts(self.sockets, self.size)
         self._endpoint_ends = _words(columns["endpoint_ends"], self.size)
         self._endpoints = <const Endpoint *><const char *>columns["endpoints"]
         _check_ends(self._endpoint_ends, self.size, len(columns["endpoints"]) // <int>sizeof(Endpoint))
         _check_ends(self.uri_ends, self.size, len(columns["uris"]))
+        self._check_hosts()
         self._prepare(&self._views[0], self.size, columns["turns"])
         # With flag D and more than one entry the last one is kept for the end (decision 13).
-        self._prepare(&self._views[1], max(1, self.size - 1), columns["turns_but_last"] or
-                      columns["turns"])
+        self._prepare(&self._views[1], self.size - 1 if self.size > 1 else self.size,
+                      columns["turns_but_last"] or columns["turns"])
+
+    cdef int _check_hosts(self) except -1:
+        """The host of each URI must lie in it."""
+        cdef uint32_t start = 0
+        cdef int i
+        for i in range(self.size):
+            if not (
+                self.host_spans[2 * i] <= self.host_spans[2 * i + 1] <= self.uri_ends[i] - start
+            ):
+                raise ValueError(f"destination {i} has a host outside of its URI")
+            start = self.uri_ends[i]
+        return 0
 
     cdef int _prepare(self, View *view, int size, bytes turns) except -1:
         cdef uint32_t total = 0
@@ -90,7 +109,7 @@ cdef class LiveSet:
         view.turns_nr = len(turns) // 4
         for i in range(view.turns_nr):
             if view.turns[i] >= <uint32_t>size:
-                raise ValueError(f"set {self.id} has a turn for destination {view.turns[i]}")
+                raise ValueError(f"a turn for destination {view.turns[i]} of {size}")
         view.active = <unsigned char *>calloc(size + 1, 1)
         view.running = <uint32_t *>calloc(size + 1, 4)
         view.active_running = <uint32_t *>calloc(size + 1, 4)
@@ -177,7 +196,8 @@ cdef class LiveSet:
         """Index of the chosen destination, -1 if there is none.
 
         ``h`` is the hash or random number of the algorithms that use one, for LOAD the index
-        that the caller found.  Algorithm 5 without a user comes as ROUND_ROBIN (decision 3).
+        that the caller found, the set's size or more if it found none.  Algorithm 5 without a
+        user comes as ROUND_ROBIN (decision 3), LOAD without a pattern as FIRST (decision 8).
         """
         cdef View *view
         cdef int chosen
@@ -195,8 +215,9 @@ cdef class LiveSet:
                 chosen = draw_active(
                     view.active_running, view.active, view.size, view.active_nr, h
                 )
-        elif algorithm == LOAD and h < <uint64_t>view.size and view.active[h]:
-            chosen = <int>h
+        elif algorithm == LOAD:
+            # What was active a moment ago may not be so now: then the next one up.
+            chosen = -1 if h >= <uint64_t>view.size else probe_up(view.active, view.size, <int>h)
         elif algorithm < 0 or algorithm >= FIRST:
             chosen = probe_up(view.active, view.size, 0)
         else:
@@ -246,17 +267,28 @@ cdef class LiveSet:
 
 
 cdef class LiveTable:
-    """All sets of one generation, for the SIP worker of one rank."""
+    """All sets of one generation, for the SIP worker of one rank.
+
+    ``data`` as `ds_farm.dispatch.table.encode` makes it; every number in it is checked before it
+    is used as an address or index.  Raises ValueError, naming generation and set, for anything
+    else.
+    """
 
     def __cinit__(self, segment, uint64_t generation, bytes data, int rank):
         cdef Memory memory = segment.memory
         self.generation = generation
         self.destinations_used = segment.header.destinations_used
         self.counters = <DestinationCounters *>memory.at(segment.counters(rank, 0).base)
-        self.sets = {
-            (columns["partition"], columns["id"]): LiveSet(columns, segment, rank)
-            for columns in unpack(data)
-        }
+        self.sets = {}
+        where = ""
+        try:
+            for columns in unpack(data):
+                where = f", set {columns['id']} of partition {columns['partition']!r}"
+                self.sets[columns["partition"], columns["id"]] = LiveSet(columns, segment, rank)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"table {generation}{where} is damaged: {type(error).__name__}: {error}"
+            ) from error
 
     def in_partition(self, str partition, set_id=None):
         """The sets of a partition, or the one of that id, in OpenSIPS's order of searching: the

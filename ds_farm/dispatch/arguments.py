@@ -20,6 +20,9 @@ NO_LIMIT = 0x7FFFFFFF
 MAX_LIST = 32
 """Sets in one call; more are surely a mistake."""
 
+MAX_NUMBER = 0x7FFFFFFF
+"""Set ids and algorithms are ``int`` columns and arguments; what is larger is a mistake."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flags:
@@ -86,10 +89,10 @@ def parse_sets(sets: str | int) -> tuple[str, list[int]]:
 def parse_flags(text: str) -> Flags:
     """``flags``, ``number`` or ``flags M number`` (documentation 1.4.1)."""
     item = text.replace(" ", "").replace("\t", "").lower()
-    if item.isdigit():
-        return Flags(max_results=int(item))
+    if _is_number(item):
+        return Flags(max_results=_limit(item))
     letters, marked, limit = item.partition("m")
-    if marked and not limit.isdigit():
+    if marked and not _is_number(limit):
         raise ConfigError(f"flags {text!r}: a number is expected after M")
     if len(set(letters)) != len(letters):
         raise ConfigError(f"flags {text!r}: a flag stands twice")
@@ -102,12 +105,23 @@ def parse_flags(text: str) -> Flags:
         user_only="u" in letters,
         keep="s" in letters,
         use_default="d" in letters,
-        max_results=int(limit) if marked else NO_LIMIT,
+        max_results=_limit(limit) if marked else NO_LIMIT,
     )
 
 
 def _integer(text: str, what: str) -> int:
-    try:
-        return int(text.strip())
-    except ValueError:
-        raise ConfigError(f"{what} {text.strip()!r} is not a number") from None
+    digits = text.strip()
+    if not _is_number(digits.removeprefix("-")):
+        raise ConfigError(f"{what} {digits!r} is not a number")
+    if len(digits) > 11 or abs(int(digits)) > MAX_NUMBER:
+        raise ConfigError(f"{what} {digits!r} is larger than {MAX_NUMBER}")
+    return int(digits)
+
+
+def _limit(digits: str) -> int:
+    """max_results; more than any set can have is no limit."""
+    return NO_LIMIT if len(digits) > 10 else min(int(digits), NO_LIMIT)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()

@@ -128,6 +128,7 @@ class Registry:
         free = _free(set(slots.values()), layout.max_destinations)
         new_sets: list[tuple[DestinationSet, int, list[int]]] = []
         fresh: list[tuple[int, int, State]] = []
+        given: list[tuple[int, State]] = []
         fresh_sets: list[int] = []
         for one in sets:
             slot = set_slots.get((one.partition, one.id))
@@ -144,12 +145,21 @@ class Registry:
                     known = _take(free, "destination", layout.max_destinations, "max_destinations")
                     fresh.append((known, slot, destination.state))
                 elif not inherit_state:
-                    self.set_state(known, destination.state)
+                    given.append((known, destination.state))
                 own.append(known)
             new_sets.append((one, slot, own))
         data = encode(new_sets)
         self._prepare(fresh_sets, fresh)
-        number = self._generations.publish(data)
+        # States before the table: nobody may see it with others (decision 21).
+        replaced = [(known, self.state(known)) for known, _ in given]
+        for known, state in given:
+            self.set_state(known, state)
+        try:
+            number = self._generations.publish(data)
+        except SegmentError:
+            for known, state in replaced:
+                self.set_state(known, state)
+            raise
         header.rows_skipped = skipped_rows
         header.last_reload_ns = segment.now_ns()
         header.add("reloads_ok")

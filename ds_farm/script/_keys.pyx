@@ -62,5 +62,5 @@ cdef uint64_t _hash_uri(
 
 cdef uint64_t text_key(str text) except? 0:
     """The same of a text, for algorithm 7; 0 if there is nothing in it."""
-    cdef bytes key = text.strip().encode()
+    cdef bytes key = text.strip(" \t\r\n").encode()
     return finish(add_key(0, key, len(key))) if key else 0

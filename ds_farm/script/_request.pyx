@@ -80,6 +80,8 @@ cdef class Request(Selector):
             self.complain(f"ds_mark_dst: unknown state {state!r}, expected i, a, p or 0, 1, 2")
         if event is None or plan is None or plan.serial != self.serial or plan.live is None:
             return FAILED
+        if plan.index < 0:
+            return FAILED  # the destination in use is a script's own
         self._mark(plan.live.slots[plan.index], event)
         return 1
 
@@ -116,12 +118,17 @@ cdef class Request(Selector):
         cdef LiveSet live
         cdef int index
         self.check_open()
-        name, colon, number = self._expand(set).rpartition(":")
+        try:
+            name, colon, number = self._expand(set).rpartition(":")
+            ip = self._expand(ip).strip()
+            port = self._expand(port).strip() or "0"
+        except ConfigError as error:
+            self.complain(f"ds_is_in_list: {error}")
+            return FAILED
         partition = (name.strip() if colon else "") or DEFAULT_PARTITION
         number = number.strip()
-        port = self._expand(port).strip() or "0"
-        if not _endpoint(self._expand(ip).strip(), port, &wanted) or not (
-            number == "" or number.removeprefix("-").isdigit()
+        if not _endpoint(ip, port, &wanted) or not (
+            number == "" or (number.isascii() and number.removeprefix("-").isdigit())
         ):
             self.complain(f"ds_is_in_list: {ip!r}, {port!r}, {set!r}: expected an IP address, a "
                           "port and [partition:]id")
@@ -129,7 +136,7 @@ cdef class Request(Selector):
         if self.table is None:
             return FAILED
         any_set = number in ("", "-1")
-        only_active = str(active_only).strip() not in ("", "0")
+        only_active = str(active_only).strip() not in ("", "0", "False")
         for live in self.table.in_partition(partition, None if any_set else int(number)):
             for index in range(live.size):
                 if live.holds(index, &wanted) and not (only_active and live.state(index)):
@@ -163,7 +170,12 @@ cdef class Request(Selector):
         """Whether an IP address is on the list of that name.  Returns 1, or -1."""
         cdef Endpoint wanted
         self.check_open()
-        if name not in self.settings.blacklists or not _endpoint(self._expand(ip), "0", &wanted):
+        try:
+            ip = self._expand(ip)
+        except ConfigError as error:
+            self.complain(f"is_blacklisted: {error}")
+            return FAILED
+        if name not in self.settings.blacklists or not _endpoint(ip, "0", &wanted):
             return FAILED
         return 1 if self.is_listed(name, &wanted) else FAILED
 
@@ -177,7 +189,7 @@ cdef bint _endpoint(str ip, str port, Endpoint *endpoint) except -1:
     """An IP address and port (0: any) as the table has them; False if they are none."""
     cdef Peer peer
     cdef bytes text = ip.encode()
-    if not port.isdigit() or int(port) > 65535:
+    if not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
         return False
     if parse_ip(text, 0, len(text), int(port), &peer) < 0:
         return False

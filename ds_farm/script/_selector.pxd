@@ -37,9 +37,10 @@ cdef class Selector(BaseRequest):
     cdef object select(self, sets, alg, flags, bint domain)
     cdef object next(self, partition, bint domain)
     cdef bint is_listed(self, name, const Endpoint *wanted) except -1
-    cdef bint _next_set(self, Plan plan, bint domain) except -1
+    cdef bint _next_set(self, Plan plan, bint domain, bint failover) except -1
     cdef Call _call(self, sets, alg, flags)
     cdef bint _choose(self, Plan plan, Choice choice, bint domain) except -1
+    cdef int _allowed(self, LiveSet live, int chosen, list order, bint use_default) except -2
     cdef bint _direct(self, LiveSet live, int index, bint domain) except -1
     cdef int _listener(self, str text) except -2
     cdef list _by_load(self, LiveSet live, bint use_default)

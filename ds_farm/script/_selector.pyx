@@ -90,13 +90,21 @@ cdef class Selector(BaseRequest):
         if plan is None:
             return FAILED
         plan.begin(call, self.serial)
-        return 1 if self._next_set(plan, domain) else FAILED
+        return 1 if self._next_set(plan, domain, False) else FAILED
 
-    cdef bint _next_set(self, Plan plan, bint domain) except -1:
-        """Select from the first set after the current one that has something to offer."""
+    cdef bint _next_set(self, Plan plan, bint domain, bint failover) except -1:
+        """Select from the first set after the current one that has something to offer; for
+        `failover` only sets with flag f do, otherwise flag S leaves what is set (decision 11)."""
+        cdef Choice choice
         while plan.item + 1 < len(plan.call.choices):
             plan.item += 1
-            if self._choose(plan, plan.choice(), domain):
+            choice = plan.choice()
+            if failover:
+                if choice.failover and self._choose(plan, choice, domain):
+                    return True
+            elif choice.keep and (self.new_ruri if domain else self.dst_uri) is not None:
+                return True
+            elif self._choose(plan, choice, domain):
                 return True
         return False
 
@@ -117,7 +125,7 @@ cdef class Selector(BaseRequest):
                 plan.index = index
                 plan.live.count_failover(index)
                 return 1
-        if self._next_set(plan, domain):
+        if self._next_set(plan, domain, True):
             plan.live.count_failover(plan.index)
             return 1
         return FAILED
@@ -174,13 +182,11 @@ cdef class Selector(BaseRequest):
             self._random ^= self._random >> 27
             h = (self._random * <uint64_t>0x2545F4914F6CDD1D) >> 33
         elif algorithm == 9:
-            h = NOBODY
-            if self.settings.load is not None:
+            if self.settings.load is None:
+                algorithm = 8  # decision 8
+            else:
                 order = self._by_load(live, choice.use_default)
-                if order:
-                    h = order[0]
-                elif not choice.use_default:
-                    return False
+                h = order[0] if order else NOBODY
         elif 0 <= algorithm <= 7 and algorithm != 4:
             if algorithm == 7:
                 text = self.settings.hash_text
@@ -194,14 +200,27 @@ cdef class Selector(BaseRequest):
         index = live.select(algorithm, h, choice.use_default)
         if index < 0:
             return False
+        if self._is_blacklisted(live, index):
+            index = self._allowed(live, index, order, choice.use_default)
+            if index < 0:
+                return False
+            order = order[order.index(index):] if order and index in order else None
+        if not self._direct(live, index, domain):
+            return False
         plan.start(live, index, order)
-        if not self.used_blacklists or not self._is_blacklisted(live, index):
-            return self._direct(live, index, domain)
-        for index in [(plan.chosen + i) % plan.size for i in range(1, plan.size)]:
+        return True
+
+    cdef int _allowed(self, LiveSet live, int chosen, list order, bint use_default) except -2:
+        """The first destination after `chosen` that is active and on no list in use, -1 if none."""
+        cdef int size = live.size - 1 if use_default and live.size > 1 else live.size
+        cdef int index
+        others = order[1:] if order else [(chosen + i) % size for i in range(1, size)]
+        if use_default:
+            others.append(live.size - 1)
+        for index in others:
             if live.is_active(index) and not self._is_blacklisted(live, index):
-                plan.start(live, index, None)
-                return self._direct(live, index, domain)
-        return False
+                return index
+        return -1
 
     cdef bint _direct(self, LiveSet live, int index, bint domain) except -1:
         """Make destination ``index`` the request's next hop."""
@@ -288,25 +307,30 @@ cdef class Selector(BaseRequest):
     # -- the AVPs of a selection (documentation 1.3.13 to 1.3.17), made when they are read
 
     cdef int _list_plan(self, str partition, Plan plan) except -1:
-        """Write what a selection has to offer into its AVPs; from then on they are what counts."""
+        """Write what a selection has to offer into its AVPs; from then on they are what counts.
+
+        The destination in use comes first, then what sets with flag f have.  Without that flag
+        in any set there is nothing to fail over to, and no dst_avp (documentation 1.4.1).
+        """
         cdef Plan ahead = plan.copy()
         cdef Choice choice
         cdef int index = plan.index
         names = self.settings.avps[partition]
         uris, sockets, attrs, groups, counts = [], [], [], [], []
         du, ruri, x = self.dst_uri, self.new_ruri, self.x
+        listed = any([(<Choice>one).failover for one in ahead.call.choices[ahead.item:]])
         while True:
             choice = ahead.choice()
             before = len(uris)
             while index >= 0:
                 attrs.append(ahead.live.attrs[index])
-                if choice.failover:
+                if listed:
                     uris.append(ahead.live.uri_text(index).decode())
                     sockets.append(ahead.live.sockets[index])
                 index = ahead.following()
             groups.append(choice.set_id)
             counts.append(len(uris) - before)
-            if not self._next_set(ahead, False):
+            if not self._next_set(ahead, False, True):
                 break
             index = ahead.index
         self.dst_uri, self.new_ruri, self.x = du, ruri, x
@@ -342,15 +366,18 @@ cdef class Selector(BaseRequest):
                 live = None
             index = -1 if live is None else live.find_uri(uri.encode())
             if index >= 0:
-                if self._direct(live, index, domain):
+                if not self._is_blacklisted(live, index) and self._direct(live, index, domain):
                     plan.live, plan.index = live, index
                     live.count_failover(index)
                     return 1
                 continue
             try:
+                # Not of the set: a script has put it there; ds_mark_dst has nothing to mark.
                 if domain:
-                    return self._foreign_domain(uri)
-                self.du = uri  # not of the set: a script has put it there
+                    self._foreign_domain(uri)
+                else:
+                    self.du = uri
+                plan.index = -1
             except ValueError as error:
                 self.complain(f"ds_next_dst: {error}")
                 continue
