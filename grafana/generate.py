@@ -1,4 +1,4 @@
-"""Writes grafana/dashboards/*.json from `panels.py`: ``python -m grafana.generate``.
+"""Writes grafana/dashboards/*.json from the modules beside it: ``python -m grafana.generate``.
 
 tests/test_grafana.py holds code and files in step.
 """
@@ -11,7 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from grafana.panels import DASHBOARDS, Dashboard, Panel
+from grafana.destinations import DESTINATIONS
+from grafana.model import Dashboard, Panel
+from grafana.overview import OVERVIEW
+from grafana.workers import WORKERS
+
+DASHBOARDS = (OVERVIEW, DESTINATIONS, WORKERS)
+"""All dashboards."""
 
 FOLDER = Path(__file__).parent / "dashboards"
 SCHEMA_VERSION = 39

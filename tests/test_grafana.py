@@ -12,14 +12,24 @@ from pathlib import Path
 import pytest
 
 from ds_farm.metrics import METRICS
-from grafana.generate import FOLDER, dashboard_json
-from grafana.panels import DASHBOARDS, Dashboard
+from grafana.generate import DASHBOARDS, FOLDER, dashboard_json
+from grafana.model import Dashboard
 
 OF_PROMETHEUS = {"instance", "job"}
 """Labels that the scrape adds."""
 
+OF_HISTOGRAMS = {"le"}
+PARTS = ("_bucket", "_count", "_sum")
+"""Ends of the names of a histogram's series."""
+
 VARIABLES = {"$__rate_interval": "5m", "$instance": ".*", "$partition": ".*", "$set": ".*"}
-BY_NAME = {metric.name: metric for metric in METRICS}
+BY_NAME = {metric.name: metric for metric in METRICS if metric.kind != "histogram"}
+BY_NAME |= {
+    f"{metric.name}{part}": metric
+    for metric in METRICS
+    if metric.kind == "histogram"
+    for part in PARTS
+}
 
 
 def _expressions() -> Iterator[tuple[str, str]]:
@@ -59,7 +69,7 @@ def test_names_and_labels_exist(where: str, expr: str) -> None:
     names = set(re.findall(r"\bds_farm_\w+", expr))
     assert names, f"{where} shows nothing of ours"
     assert names <= BY_NAME.keys(), where
-    labels = OF_PROMETHEUS.union(*(BY_NAME[name].labels for name in names))
+    labels = (OF_PROMETHEUS | OF_HISTOGRAMS).union(*(BY_NAME[name].labels for name in names))
     grouped = re.findall(r"\b(?:by|on|ignoring|group_left|without) \(([^()]*)\)", expr)
     used = {label.strip() for group in grouped for label in group.split(",") if label.strip()}
     used |= set(re.findall(r"(\w+)(?:=~|!=|!~|=)\"", expr))
@@ -106,7 +116,8 @@ VALUES = {
     "direction": ("received", "sent"),
     "instance": ("127.0.0.1:9464",),
     "kind": ("request", "response"),
-    "result": ("ok", "no_active", "success", "failure"),
+    "le": ("0.001", "0.1", "+Inf"),
+    "result": ("ok", "no_active", "success", "failure", "good", "timeout"),
     "set": ("1", "2"),
     "state": ("active", "inactive", "probing", "booting", "running", "silent"),
     "worker": ("0", "1"),
@@ -116,14 +127,14 @@ VALUES = {
 def test_every_panel_has_data_where_every_metric_has(tmp_path: Path) -> None:
     """Joins that match nothing, or match several, show only when they are evaluated."""
     series = []
-    for metric in METRICS:
-        names = ("instance", *metric.labels)
+    for name, metric in BY_NAME.items():
+        names = ("instance", *metric.labels, *(("le",) if name.endswith("_bucket") else ()))
         for values in itertools.product(*(VALUES.get(name, ("x",)) for name in names)):
             labels = ",".join(f'{n}="{v}"' for n, v in zip(names, values, strict=True))
             series.append(
                 {
-                    "series": f"{metric.name}{{{labels}}}",
-                    "values": "1+10x120" if metric.kind == "counter" else "1x120",
+                    "series": f"{name}{{{labels}}}",
+                    "values": "1x120" if metric.kind == "gauge" else "1+10x120",
                 }
             )
     tests = []
