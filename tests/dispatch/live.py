@@ -32,8 +32,13 @@ def live_rows(segment: Segment, rows: tuple[Destination, ...]) -> LiveSet:
         segment.destination(slot).word = pack(row.state, 0, 0)
     segment.set(0).cursor = 0
     segment.set(0).add("state_version")
+    return bind(segment, rows, 0)
+
+
+def bind(segment: Segment, rows: tuple[Destination, ...], rank: int) -> LiveSet:
+    """The same for the worker of a rank, over the slots as they are."""
     data = encode([(DestinationSet("default", 1, rows), 0, range(len(rows)))])
-    found = LiveTable(segment, 1, data, 0).find("default", 1)
+    found = LiveTable(segment, 1, data, rank).find("default", 1)
     assert found is not None
     return found
 
