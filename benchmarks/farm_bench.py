@@ -31,7 +31,7 @@ from benchmarks.command import (
 )
 from benchmarks.contenders import Case, Contender, start
 from benchmarks.kamailio import find_kamailio
-from benchmarks.machine import Cores, describe, split_cores
+from benchmarks.machine import Cores, before_others, describe, split_cores
 from benchmarks.programs import BenchError, Blast, Load, Stage
 from benchmarks.ratios import Cost, cost, ratios, typical
 from tests.support.net import own_host
@@ -82,6 +82,14 @@ def main(
     window: Annotated[
         int, typer.Option(min=1, max=30000, help="Requests in flight (closed loop).")
     ] = 128,
+    real_time: Annotated[
+        bool,
+        typer.Option(
+            "--real-time",
+            help="Workers and generator run before every ordinary process (SCHED_FIFO, as root): "
+            "for a machine on which something else runs too, and which can spare its cores.",
+        ),
+    ] = False,
     quick: QuickOption = False,
     json: JsonOption = None,
 ) -> None:
@@ -105,12 +113,20 @@ def main(
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ds-farm-bench-")))
         steps = stack.enter_context(Steps(len(cases) * (rounds + 1)))
         contenders = [_start(case, stage, cores, directory, stack, steps) for case in cases]
+        if real_time and not before_others(pid for each in contenders for pid in each.pids):
+            raise BenchError("--real-time is not permitted here: it takes root or CAP_SYS_NICE")
         loads: dict[Case, list[Load]] = {case: [] for case in cases}
         for number in range(1, rounds + 1):
             for each in contenders:
                 steps.begin(f"round {number}: {each.case.name}")
                 blast = Blast(
-                    stage, each.proxy, each.pids, seconds=seconds, warm_up=warm_up, window=window
+                    stage,
+                    each.proxy,
+                    each.pids,
+                    seconds=seconds,
+                    warm_up=warm_up,
+                    window=window,
+                    real_time=real_time,
                 )
                 load = blast.finish()
                 loads[each.case].append(load)
@@ -118,7 +134,13 @@ def main(
     costs = {case: [cost(case, load) for load in each] for case, each in loads.items()}
     remarks += _losses(loads)
     _show(out, costs, cores, remarks)
-    settings = {"rounds": rounds, "seconds": seconds, "warm_up": warm_up, "window": window}
+    settings = {
+        "rounds": rounds,
+        "seconds": seconds,
+        "warm_up": warm_up,
+        "window": window,
+        "real_time": real_time,
+    }
     written = write_result(
         json,
         "farm",

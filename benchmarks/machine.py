@@ -45,6 +45,16 @@ def pin_workers(pids: Iterable[int], cores: Cores) -> None:
         os.sched_setaffinity(pid, {cores.proxy[i % len(cores.proxy)]})
 
 
+def before_others(pids: Iterable[int]) -> bool:
+    """Have these run before every ordinary process (SCHED_FIFO); False if that is not permitted."""
+    try:
+        for pid in pids:
+            os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        return False
+    return True
+
+
 def describe(cores: Cores) -> dict[str, object]:
     """What a reader of the numbers wants to know: the ``machine`` of every result file."""
     return {

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from benchmarks.machine import before_others
+
 SOURCES = Path(__file__).parent
 BUILT = SOURCES.parent / "build" / "benchmarks"
 FLAGS = ("-O2", "-Wall", "-Wextra", "-pthread")
@@ -161,7 +163,7 @@ class Blast:
             text=True,
             start_new_session=True,
         )
-        self.is_real_time = real_time and _before_others(self._process.pid)
+        self.is_real_time = real_time and before_others([self._process.pid])
 
     def finish(self) -> Load:
         """Wait for the end.  BenchError if it has measured nothing."""
@@ -185,11 +187,3 @@ class Blast:
         """End it, whatever it is doing."""
         self._process.kill()
         self._process.wait()
-
-
-def _before_others(pid: int) -> bool:
-    try:
-        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
-    except PermissionError:
-        return False
-    return True
