@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ds_farm.config.models import Config
+from ds_farm.config.opensips import parse_socket_description
 from ds_farm.config.partitions import PartitionConfig, resolve
 from ds_farm.dispatch.arguments import UnequalLists, parse_choices, parse_sets
 from ds_farm.dispatch.model import DEFAULT_PARTITION
@@ -99,11 +100,34 @@ def _route(config: Config) -> Iterator[Finding]:
         yield Finding((("route", "set"), ("route", "algorithm"), ("route", "flags")), str(error))
 
 
+def _probing_socket(config: Config) -> Iterator[Finding]:
+    """ds_probing_sock is one of ours (OpenSIPS: "not local", and it does not start)."""
+    text = config.dispatcher.ds_probing_sock
+    if not text:
+        return
+    proto, host, port = parse_socket_description(text)
+    for spec in config.farm.socket:
+        for own_host, own_port in (
+            (spec.host, spec.port),
+            (spec.advertised_host, spec.advertised_port),
+        ):
+            if (proto, host.lower()) == (spec.proto, own_host.lower()) and (
+                port in (None, own_port) or not own_port
+            ):
+                return
+    yield Finding(
+        (("dispatcher", "ds_probing_sock"),),
+        f"{text!r} is none of farm.socket: {', '.join(str(spec) for spec in config.farm.socket)}",
+    )
+
+
 def _needed_to_run(config: Config) -> Iterator[Finding]:
     if not config.farm.socket:
         yield Finding(
             (("farm", "socket"),), 'nothing to listen on, expected such as ["udp:127.0.0.1:5060"]'
         )
+    else:
+        yield from _probing_socket(config)
     known = [partition.name for partition in resolve(config.dispatcher)]
     name, _ = parse_sets(config.route.set)
     if known and name not in known and not config.farm.route_module:

@@ -90,6 +90,11 @@ def _sip_uri(text: str) -> str:
 def _method(text: str) -> str:
     if not _TOKEN.fullmatch(text):
         raise ValueError(f"expected a SIP method such as OPTIONS, got {text!r}")
+    if text in ("INVITE", "ACK", "CANCEL"):
+        raise ValueError(
+            f"expected a SIP method whose transaction ends with one reply, such as OPTIONS, "
+            f"got {text!r} (RFC 3261 section 17.1)"
+        )
     return text
 
 

@@ -186,6 +186,12 @@ def test_children_follow_the_machine_but_not_beyond_the_ceiling(file: Path) -> N
         ("[log]\nlevel = 'loud'", 2, "log.level", "'debug', 'info'"),
         ("[dispatcher]\nds_ping_from = 'x'", 2, "dispatcher.ds_ping_from", "a SIP URI"),
         ("[dispatcher]\nds_ping_method = 'a b'", 2, "dispatcher.ds_ping_method", "SIP method"),
+        (
+            "[dispatcher]\nds_ping_method = 'INVITE'",
+            2,
+            "dispatcher.ds_ping_method",
+            "whose transaction ends with one reply",
+        ),
         ("[dispatcher]\nds_probing_mode = 2", 2, "dispatcher.ds_probing_mode", "from 0 to 1"),
         ("[dispatcher]\nds_probing_threshold = 0", 2, "dispatcher.ds_probing_threshold", "from 1"),
         ("[dispatcher]\npartition = [\n'p:x=1']", 3, "dispatcher.partition[0]", "unknown key 'x'"),
@@ -321,3 +327,30 @@ def test_no_text_shows_a_password(file: Path) -> None:
     assert "secret" not in repr(config)
     for line in ('db_url = "user:secret@h"', 'partition = "p : db_url=user:secret@h"'):
         assert "secret" not in str(_problems(file, f"[dispatcher]\n{line}"))
+
+
+@pytest.mark.parametrize(
+    ("socket", "known"),
+    [
+        ("udp:127.0.0.1:5070", True),
+        ("127.0.0.1", True),
+        ("sip.example.net:5060", True),
+        ("SIP.example.net", True),
+        ("udp:127.0.0.1:5071", False),
+        ("tcp:127.0.0.1:5070", False),
+        ("udp:192.0.2.1:5070", False),
+    ],
+)
+def test_ds_probing_sock_is_one_of_ours(file: Path, socket: str, known: bool) -> None:
+    # Semantics 5; OpenSIPS does not start with another one.
+    text = (
+        "farm.socket = ['127.0.0.1:5070', '0.0.0.0:5060 as sip.example.net']\n"
+        "dispatcher.db_url = 'sqlite:////f'\n"
+        f"dispatcher.ds_probing_sock = '{socket}'\n"
+    )
+    if known:
+        _load(file, text, for_run=True)
+    else:
+        ((line, key, words),) = _problems(file, text, for_run=True)
+        assert (line, key) == (3, "dispatcher.ds_probing_sock")
+        assert f"'{socket}' is none of farm.socket: udp:127.0.0.1:5070, udp:0.0.0.0:5060" in words
