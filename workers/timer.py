@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable
 
 from ds_farm.dispatch.registry import Registry
-from ds_farm.dispatch.state import Event
+from ds_farm.dispatch.state import Event, Reason
 from ds_farm.probe.prober import EVENTS, Ended, Prober, Result, Target, Transaction
 from ds_farm.probe.record import Records
 from ds_farm.probe.request import Probe, Style, build
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 TURN_NS = 500_000_000
 """Longest sleep: how soon a new table is seen."""
 
-TICK_NS = 20_000_000
+TICK_NS = 40_000_000
 """Between two looks at clock and notices."""
 
 READ_BYTES = 1024 * SIZE
@@ -41,6 +41,15 @@ MOST_READS = 8
 
 SEND_TRIES = 3
 """A failure may be what ICMP said of an earlier datagram (IP_RECVERR): it counts when it stays."""
+
+REASONS = {
+    Result.GOOD: Reason.GOOD_REPLY,
+    Result.BAD: Reason.BAD_REPLY,
+    Result.TIMEOUT: Reason.BAD_REPLY,
+    Result.REFUSED: Reason.BAD_REPLY,
+    Result.UNSENT: Reason.UNSENT,
+}
+"""What events say; to OpenSIPS a time-out is a 408, a negative reply."""
 
 
 def main(context: ProcessContext) -> None:
@@ -241,7 +250,9 @@ class Probing:
             # In mode 0 a bad result changes nothing (semantics 5): only probing ones are probed,
             # and one that has become active meanwhile does so by somebody's will.
             counts = event is Event.SUCCEED or place.mode == ALL
-            if counts and self._registry.apply(ended.slot, event, self._threshold):
+            if counts and self._registry.apply(
+                ended.slot, event, self._threshold, REASONS[ended.result]
+            ):
                 logger.info(
                     "%s is %s now: probe %s%s",
                     place.uri,

@@ -10,56 +10,80 @@ Only the timer writes here.  Orders that a SIGKILL between two words leaves harm
 
 from __future__ import annotations
 
-from ds_farm.probe.prober import Ended, Result
+from ds_farm.probe.prober import Ended
 from ds_farm.probe.request import Probe
 from ds_farm.probe.rtt import bucket, smooth
+from shm._native import FIELDS, SIZES
 from shm.segment import Segment
+
+_NUMBER, _SENT_NS, _OPEN, _RESULTS, _AGAIN, _STATUS, _RTT, _SMOOTHED = (
+    FIELDS["Probe"][name][0]
+    for name in (
+        "number",
+        "sent_ns",
+        "open",
+        "results",
+        "retransmissions",
+        "status",
+        "rtt_ns",
+        "rtt_smoothed_ns",
+    )
+)
 
 
 class Records:
-    """Access to `Probe` and `SetProbes` of the segment."""
+    """Access to `Probe` and `SetProbes` of the segment.
+
+    By address: with the views of `shm.layout`, this was half of the timer's work.
+    """
 
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
+        self._load = segment.memory.load
+        self._store = segment.memory.store
+
+    def _at(self, slot: int) -> int:
+        return self._segment.layout.probe + slot * SIZES["Probe"]
 
     def last(self, slot: int) -> Probe | None:
         """The destination's last probe, None if it never had one."""
-        view = self._segment.probe(slot)
-        return Probe(slot, view.number, view.sent_ns) if view.sent_ns else None
+        at = self._at(slot)
+        sent_ns = self._load(at + _SENT_NS)
+        return Probe(slot, self._load(at + _NUMBER), sent_ns) if sent_ns else None
 
     def is_open(self, slot: int) -> bool:
         """Whether its last probe has not ended."""
-        return bool(self._segment.probe(slot).open)
+        return bool(self._load(self._at(slot) + _OPEN))
 
     def begin(self, slot: int, now_ns: int) -> Probe:
         """Write that a probe is sent now; it is sent after that (order a)."""
-        view = self._segment.probe(slot)
-        number = view.number + 1
-        view.number = number
-        view.sent_ns = now_ns
-        view.open = 1
+        at = self._at(slot)
+        number = self._load(at + _NUMBER) + 1
+        self._store(at + _NUMBER, number)
+        self._store(at + _SENT_NS, now_ns)
+        self._store(at + _OPEN, 1)
         return Probe(slot, number, now_ns)
 
     def sent_again(self, slot: int) -> None:
         """Count a retransmission."""
-        view = self._segment.probe(slot)
-        view.retransmissions = view.retransmissions + 1
+        self._count(self._at(slot) + _AGAIN)
 
     def end(self, set_slot: int, ended: Ended) -> None:
         """Write how a probe ended; its destination's state has been told (order b)."""
-        view = self._segment.probe(ended.slot)
-        offset = view.offset("results", ended.result)
-        self._segment.memory.store(offset, self._segment.memory.load(offset) + 1)
-        if ended.result in (Result.GOOD, Result.BAD):
-            view.status = ended.status
-            view.rtt_ns = ended.rtt_ns
-            view.rtt_smoothed_ns = smooth(view.rtt_smoothed_ns, ended.rtt_ns)
+        at = self._at(ended.slot)
+        self._count(at + _RESULTS + 8 * ended.result)
+        if ended.status:
+            self._store(at + _STATUS, ended.status)
+            self._store(at + _RTT, ended.rtt_ns)
+            self._store(at + _SMOOTHED, smooth(self._load(at + _SMOOTHED), ended.rtt_ns))
             answers = self._segment.set_probes(set_slot)
-            answers.rtt_sum_ns = answers.rtt_sum_ns + ended.rtt_ns
-            offset = answers.offset("rtt_buckets", bucket(ended.rtt_ns))
-            self._segment.memory.store(offset, self._segment.memory.load(offset) + 1)
-        view.open = 0
+            self._count(answers.offset("rtt_sum_ns"), ended.rtt_ns)
+            self._count(answers.offset("rtt_buckets", bucket(ended.rtt_ns)))
+        self._store(at + _OPEN, 0)
 
     def ignored(self) -> None:
         """Count a reply that belongs to no open probe."""
         self._segment.header.add("probe_replies_ignored")
+
+    def _count(self, offset: int, amount: int = 1) -> None:
+        self._store(offset, self._load(offset) + amount)
