@@ -2,7 +2,7 @@
 
     +--------+-------------+------------+---------+-------------+------------------------------+
     | Header | Process x P | Worker x W | Set x S | Destination | SetCounters x (W x S)        |
-    |        |             |            |         | x D         | DestinationCounters x (W x D)|
+    |        |             |            |         | x D, Change | DestinationCounters x (W x D)|
     |        |             |            |         |             | SetProbes x S, Probe x D     |
     +--------+-------------+------------+---------+-------------+------------------------------+
 
@@ -47,10 +47,21 @@ cdef struct Header:
     # -- probing
     uint64_t probe_replies_ignored     # timer: late, repeated, or of no probe of ours
     uint64_t probe_notices_lost        # workers, fetch-and-add: the way to the timer was full
-    uint64_t spare1[2]
+    # -- what operators ask of every process
+    uint64_t log_level                 # control: 0 as configured, else the stdlib's level
+    uint64_t stop_requests             # control: the supervisor stops the farm when it is not 0
     # -- locks: pid of the holder beside each semaphore, compare-and-swap (shm/locks.py)
     uint64_t lock_holder[8]
     uint64_t lock_recoveries[8]        # how often a dead holder's lock was taken over
+    # -- changes of state and their events (ds_farm/dispatch/journal.py)
+    uint64_t changes_logged            # fetch-and-add by whoever changes a state: records handed out
+    uint64_t changes_read              # control: records that it has dealt with
+    uint64_t changes_unknown           # control: changes of which nothing but their number is known
+    uint64_t events_raised             # control, as are all below
+    uint64_t events_accepted           # for one subscriber each; the next two add up to it, or one died
+    uint64_t events_delivered
+    uint64_t events_dropped
+    uint64_t mi_requests
 
 
 cdef struct Process:                   # written by the process itself, read by all
@@ -94,7 +105,16 @@ cdef struct Destination:
     uint64_t word                      # state 8 bit | failures 24 bit | change number 32 bit; compare-and-swap
     uint64_t changed_ns                # CLOCK_REALTIME of the last change; by whoever won the swap
     uint64_t set_slot                  # loader, under LockId.PUBLISH
-    uint64_t spare[5]
+    uint64_t changes_base              # loader: change number when the slot was allotted
+    uint64_t announced                 # control: change number of its last event; loader at allotment
+    uint64_t spare[3]
+
+
+cdef struct Change:                    # a change of state; a ring, record n is at n mod CHANGES
+    uint64_t number                    # n + 1 when it is complete; 0 while it is written
+    uint64_t slot                      # of the destination
+    uint64_t change                    # its change number
+    uint64_t what                      # state before 8 bit | after 8 bit | reason 8 bit
 
 
 cdef struct SetCounters:               # [rank][set], written by that worker alone

@@ -8,6 +8,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from libc.stdint cimport uint64_t
 
 from shm._layout cimport (
+    Change,
     Destination,
     DestinationCounters,
     Header,
@@ -60,13 +61,15 @@ cdef class Memory:
         """The word at ``offset``, with acquire order."""
         return ds_load(self.at(offset))
 
-    def words(self, Py_ssize_t offset, Py_ssize_t count):
-        """The ``count`` words from ``offset`` on, each loaded by itself."""
+    def words(self, Py_ssize_t offset, Py_ssize_t count, Py_ssize_t stride=1):
+        """``count`` words from ``offset`` on, every ``stride``-th, each loaded by itself."""
         if count <= 0:
             return []
+        if not 0 < stride <= self.size or count > self.size:
+            raise IndexError(f"{count} words, every {stride}th, of a segment of {self.size} bytes")
         self.at(offset)
-        self.at(offset + 8 * (count - 1))
-        return [ds_load(<uint64_t *>(self.base + offset) + i) for i in range(count)]
+        self.at(offset + 8 * stride * (count - 1))
+        return [ds_load(<uint64_t *>(self.base + offset) + i * stride) for i in range(count)]
 
     def store(self, Py_ssize_t offset, uint64_t value):
         """Write the word at ``offset``, with release order."""
@@ -87,6 +90,7 @@ cdef Process _p
 cdef Worker _w
 cdef Set _s
 cdef Destination _d
+cdef Change _c
 cdef SetCounters _sc
 cdef DestinationCounters _dc
 cdef SetProbes _sp
@@ -126,8 +130,18 @@ FIELDS = {
             &_h, &_h.probe_replies_ignored, sizeof(_h.probe_replies_ignored)
         ),
         "probe_notices_lost": _offset(&_h, &_h.probe_notices_lost, sizeof(_h.probe_notices_lost)),
+        "log_level": _offset(&_h, &_h.log_level, sizeof(_h.log_level)),
+        "stop_requests": _offset(&_h, &_h.stop_requests, sizeof(_h.stop_requests)),
         "lock_holder": _offset(&_h, &_h.lock_holder, sizeof(_h.lock_holder)),
         "lock_recoveries": _offset(&_h, &_h.lock_recoveries, sizeof(_h.lock_recoveries)),
+        "changes_logged": _offset(&_h, &_h.changes_logged, sizeof(_h.changes_logged)),
+        "changes_read": _offset(&_h, &_h.changes_read, sizeof(_h.changes_read)),
+        "changes_unknown": _offset(&_h, &_h.changes_unknown, sizeof(_h.changes_unknown)),
+        "events_raised": _offset(&_h, &_h.events_raised, sizeof(_h.events_raised)),
+        "events_accepted": _offset(&_h, &_h.events_accepted, sizeof(_h.events_accepted)),
+        "events_delivered": _offset(&_h, &_h.events_delivered, sizeof(_h.events_delivered)),
+        "events_dropped": _offset(&_h, &_h.events_dropped, sizeof(_h.events_dropped)),
+        "mi_requests": _offset(&_h, &_h.mi_requests, sizeof(_h.mi_requests)),
     },
     "Process": {
         "pid": _offset(&_p, &_p.pid, sizeof(_p.pid)),
@@ -168,6 +182,14 @@ FIELDS = {
         "word": _offset(&_d, &_d.word, sizeof(_d.word)),
         "changed_ns": _offset(&_d, &_d.changed_ns, sizeof(_d.changed_ns)),
         "set_slot": _offset(&_d, &_d.set_slot, sizeof(_d.set_slot)),
+        "changes_base": _offset(&_d, &_d.changes_base, sizeof(_d.changes_base)),
+        "announced": _offset(&_d, &_d.announced, sizeof(_d.announced)),
+    },
+    "Change": {
+        "number": _offset(&_c, &_c.number, sizeof(_c.number)),
+        "slot": _offset(&_c, &_c.slot, sizeof(_c.slot)),
+        "change": _offset(&_c, &_c.change, sizeof(_c.change)),
+        "what": _offset(&_c, &_c.what, sizeof(_c.what)),
     },
     "SetCounters": {
         "selections": _offset(&_sc, &_sc.selections, sizeof(_sc.selections)),
@@ -203,6 +225,7 @@ SIZES = {
     "Worker": sizeof(Worker),
     "Set": sizeof(Set),
     "Destination": sizeof(Destination),
+    "Change": sizeof(Change),
     "SetCounters": sizeof(SetCounters),
     "DestinationCounters": sizeof(DestinationCounters),
     "SetProbes": sizeof(SetProbes),

@@ -14,8 +14,10 @@ from typing import ClassVar
 from shm._native import FIELDS, SIZES, Memory
 
 MAGIC = int.from_bytes(b"ds_farm\0", "little")
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 CACHE_LINE = 64
+CHANGES = 1 << 14
+"""Records of the ring of state changes."""
 
 
 class Role(enum.IntEnum):
@@ -64,8 +66,12 @@ class Layout:
         return self.set + self.max_sets * SIZES["Set"]
 
     @property
-    def set_counters(self) -> int:
+    def change(self) -> int:
         return self.destination + self.max_destinations * SIZES["Destination"]
+
+    @property
+    def set_counters(self) -> int:
+        return self.change + CHANGES * SIZES["Change"]
 
     @property
     def destination_counters(self) -> int:
@@ -157,6 +163,16 @@ class HeaderView(View):
     reload_successful = _Word()
     probe_replies_ignored = _Word()
     probe_notices_lost = _Word()
+    log_level = _Word()
+    stop_requests = _Word()
+    changes_logged = _Word()
+    changes_read = _Word()
+    changes_unknown = _Word()
+    events_raised = _Word()
+    events_accepted = _Word()
+    events_delivered = _Word()
+    events_dropped = _Word()
+    mi_requests = _Word()
 
 
 class ProcessView(View):
@@ -211,6 +227,19 @@ class DestinationView(View):
     word = _Word()
     changed_ns = _Word()
     set_slot = _Word()
+    changes_base = _Word()
+    announced = _Word()
+
+
+class ChangeView(View):
+    """A record of the ring of changes; see ds_farm.dispatch.journal."""
+
+    __slots__ = ()
+    STRUCT = "Change"
+    number = _Word()
+    slot = _Word()
+    change = _Word()
+    what = _Word()
 
 
 class SetCountersView(View):

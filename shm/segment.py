@@ -25,8 +25,10 @@ import posix_ipc
 from shm._native import FIELDS, SIZES, Memory
 from shm.errors import SegmentError, SegmentInUse
 from shm.layout import (
+    CHANGES,
     LAYOUT_VERSION,
     MAGIC,
+    ChangeView,
     DestinationCountersView,
     DestinationView,
     HeaderView,
@@ -176,6 +178,11 @@ class Segment:
         _check(slot, self.layout.max_destinations, "destination slot")
         base = self.layout.destination + slot * SIZES["Destination"]
         return DestinationView(self.memory, base)
+
+    def change(self, number: int) -> ChangeView:
+        """Where change record ``number`` is; another one may be there by now."""
+        base = self.layout.change + number % CHANGES * SIZES["Change"]
+        return ChangeView(self.memory, base)
 
     def set_counters(self, rank: int, slot: int) -> SetCountersView:
         """What worker ``rank`` counted of set ``slot``."""

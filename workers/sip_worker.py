@@ -14,7 +14,7 @@ import secrets
 from ds_farm.config import resolve as resolve_partitions
 from ds_farm.dispatch._live import LiveTable
 from ds_farm.dispatch.registry import Registry
-from ds_farm.dispatch.state import Event
+from ds_farm.dispatch.state import Event, Reason
 from ds_farm.proxy._core import Core
 from ds_farm.proxy._wire import Network, Outbox
 from ds_farm.script._request import Request
@@ -149,7 +149,8 @@ class SipWorker:
     def _mark(self, slot: int, event: Event) -> None:
         """A routing function says something of a destination (ds_mark_dst)."""
         dispatcher = self._context.config.dispatcher
-        if self._registry.apply(slot, event, dispatcher.ds_probing_threshold):
+        threshold = dispatcher.ds_probing_threshold
+        if self._registry.apply(slot, event, threshold, Reason.SCRIPT):
             logger.info("destination slot %d is %s now", slot, self._registry.state(slot).name)
 
     def _route(self) -> Route:

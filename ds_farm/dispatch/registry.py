@@ -9,7 +9,9 @@ NOTES
  (a) Order of a change: word, then the set's `state_version`.  Workers rebuild their view of a set
      when that number moves.  A process that dies between the two leaves workers with the old
      view, so every process bumps all versions when it starts (`announce`).
- (b) A slot is free once the current table does not name it; its counters are zeroed when it is
+ (b) Between the two stands the record of the change, from which control makes its event
+     (`journal.py`).
+ (c) A slot is free once the current table does not name it; its counters are zeroed when it is
      allotted again.  A worker moves to a new table within one batch, long before a second
      reload could give the slot away.
 """
@@ -19,8 +21,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ds_farm.dispatch import journal
 from ds_farm.dispatch.model import DestinationSet, State
-from ds_farm.dispatch.state import Event, decide, pack, unpack
+from ds_farm.dispatch.state import CHANGES_MASK, Event, Reason, decide, pack, unpack
 from ds_farm.dispatch.table import SetRecord, Table, decode, encode
 from shm._native import SIZES
 from shm.errors import SegmentError
@@ -68,12 +71,15 @@ class Registry:
         return unpack(self.segment.destination(slot).word)[1]
 
     def changes(self, slot: int) -> int:
-        """How often its state has changed; wraps at 2**32."""
-        return unpack(self.segment.destination(slot).word)[2]
+        """How often its state has changed since it was first loaded; wraps at 2**32."""
+        view = self.segment.destination(slot)
+        return (unpack(view.word)[2] - view.changes_base) & CHANGES_MASK
 
     # -- states
 
-    def apply(self, slot: int, event: Event, threshold: int = 1) -> bool:
+    def apply(
+        self, slot: int, event: Event, threshold: int = 1, reason: Reason = Reason.UNKNOWN
+    ) -> bool:
         """Let something happen to a destination; True if it has another state now.
 
         ``threshold`` failures in a row make it probing.  Takes no lock.
@@ -85,18 +91,20 @@ class Registry:
             state, failures, changes = unpack(word)
             new_state, new_failures = decide(state, failures, event, threshold)
             changed = new_state is not state
-            if self.segment.memory.swap(
-                offset, word, pack(new_state, new_failures, changes + changed)
-            ):
+            new_word = pack(new_state, new_failures, changes + changed)
+            if self.segment.memory.swap(offset, word, new_word):
                 break
         if changed:
+            journal.record(self.segment, slot, unpack(new_word)[2], state, new_state, reason)
             view.changed_ns = self.segment.now_ns()
             self.segment.set(view.set_slot).add("state_version")
         return changed
 
-    def set_state(self, slot: int, state: State, threshold: int = 1) -> bool:
+    def set_state(
+        self, slot: int, state: State, threshold: int = 1, reason: Reason = Reason.UNKNOWN
+    ) -> bool:
         """Give a destination a state, at once (decision 15); True if it had another one."""
-        return self.apply(slot, _EVENTS[state], threshold)
+        return self.apply(slot, _EVENTS[state], threshold, reason)
 
     def announce(self) -> None:
         """Let every worker look at all states again (note a)."""
@@ -153,12 +161,12 @@ class Registry:
         # States before the table: nobody may see it with others (decision 21).
         replaced = [(known, self.state(known)) for known, _ in given]
         for known, state in given:
-            self.set_state(known, state)
+            self.set_state(known, state, reason=Reason.RELOAD)
         try:
             number = self._generations.publish(data)
         except SegmentError:
             for known, state in replaced:
-                self.set_state(known, state)
+                self.set_state(known, state, reason=Reason.RELOAD)
             raise
         header.rows_skipped = skipped_rows
         header.last_reload_ns = segment.now_ns()
@@ -189,7 +197,13 @@ class Registry:
             destination = segment.destination(slot)
             destination.set_slot = set_slot
             destination.changed_ns = now_ns
-            destination.word = pack(state, 0, 0)
+            # The change number goes on, so that no late record of the destination that was here
+            # before is taken for one of this; what was not announced of that one is counted.
+            changes = unpack(destination.word)[2]
+            if slot < old:
+                journal.lost(segment, slot)
+            destination.changes_base = destination.announced = changes
+            destination.word = pack(state, 0, changes)
             for rank in ranks if slot < old else ():
                 _zero(segment, segment.counters(rank, slot).base, SIZES["DestinationCounters"])
             if slot < old:

@@ -44,6 +44,32 @@ class Event(enum.Enum):
     """A probe was answered well."""
 
 
+class Reason(enum.IntEnum):
+    """Why a state changed; the number is what the segment holds."""
+
+    UNKNOWN = 0
+    """Who changed it died before it could say why."""
+
+    SCRIPT = 1
+    MI = 2
+    GOOD_REPLY = 3
+    BAD_REPLY = 4
+    UNSENT = 5
+    RELOAD = 6
+
+
+REASON_TEXTS = {
+    Reason.UNKNOWN: "unknown",
+    Reason.SCRIPT: "script function ds_mark()",
+    Reason.MI: "MI command",
+    Reason.GOOD_REPLY: "200 OK probing reply",
+    Reason.BAD_REPLY: "negative probing reply",
+    Reason.UNSENT: "failed to send probe",
+    Reason.RELOAD: "reload",
+}
+"""What events and logs say; OpenSIPS's words where it has any (semantics section 7)."""
+
+
 def decide(state: State, failures: int, event: Event, threshold: int) -> tuple[State, int]:
     """State and failures in a row after an event; ``threshold`` failures make it probing."""
     if event is Event.ACTIVATE:
