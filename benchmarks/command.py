@@ -12,14 +12,16 @@ from types import FrameType
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from benchmarks.programs import BenchError
 
 RESULTS = Path(__file__).with_name("results")
-WIDTH = 132
-"""Of tables that do not go to a terminal."""
+WIDTH = 80
+"""Of tables, at least: a narrower terminal breaks lines, and no number is cut."""
 
 INTERRUPTED = 130
 
@@ -35,7 +37,24 @@ QuickOption = Annotated[
 
 def console() -> Console:
     """Where the tables go."""
-    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    out = Console(highlight=False)
+    out.width = max(WIDTH, out.width if out.is_terminal else 0)
+    return out
+
+
+def table(first: str, *numbers: str) -> Table:
+    """A table with a column of names and columns of numbers, as narrow as they are."""
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    made.add_column(first, overflow="fold", min_width=13)
+    for head in numbers:
+        made.add_column(head, justify="right", no_wrap=True)
+    return made
+
+
+def show(out: Console, title: str, made: Table) -> None:
+    """Print a table below its title."""
+    out.print(title, style="bold", markup=False, soft_wrap=True)
+    out.print(made, markup=False)
 
 
 class Steps:

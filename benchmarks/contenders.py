@@ -44,10 +44,10 @@ class Case:
 
     @property
     def name(self) -> str:
-        """As `--only` has it: farm, farm-10000, farm-2w, farm-10000-2w."""
+        """As `--only` has it: farm, farm-10k, farm-2w, farm-10k-2w."""
         parts = [self.kind]
         if self.destinations != 4:
-            parts.append(str(self.destinations))
+            parts.append(f"{self.destinations // 1000}k")
         if self.workers != 1:
             parts.append(f"{self.workers}w")
         return "-".join(parts)

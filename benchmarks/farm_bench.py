@@ -19,7 +19,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.command import (
     JsonOption,
@@ -27,6 +26,8 @@ from benchmarks.command import (
     Steps,
     console,
     ended_cleanly,
+    show,
+    table,
     write_result,
 )
 from benchmarks.contenders import Case, Contender, start
@@ -54,7 +55,7 @@ CASES = (
 RATIO_HEADS = {
     "reflector": "/ reflector",
     "kamailio": "/ kamailio",
-    "few": "/ 4 destinations",
+    "few": "/ 4 dest.",
     "one_worker": "/ 1 worker",
 }
 
@@ -238,35 +239,24 @@ def _rounded(each: Cost) -> dict[str, object]:
 def _show(
     out: Console, costs: dict[Case, list[Cost]], cores: Cores, remarks: Sequence[str]
 ) -> None:
-    table = Table(title=f"OPTIONS and its 200; {cores.text}", title_justify="left")
-    heads = ("workers", "destinations", "CPU us", "user", "system", "per second", "busy", "load")
-    table.add_column("case")
-    for head in (*heads, "p50 us", "p90 us", "p99 us"):
-        table.add_column(head, justify="right")
-    ratio_table = Table(
-        title="CPU of a transaction, ratios within a round: median (least-greatest)",
-        title_justify="left",
-    )
-    ratio_table.add_column("case")
-    for head in RATIO_HEADS.values():
-        ratio_table.add_column(head, justify="right")
+    heads = ("CPU us", "user", "system", "per s", "busy", "load", "p50", "p90", "p99")
+    numbers = table("case", *heads)
+    compared = table("case", *RATIO_HEADS.values())
     for case, each in costs.items():
         one = typical(each)
-        table.add_row(
+        numbers.add_row(
             case.name,
-            str(case.workers),
-            f"{case.destinations:,}" if case.kind != "reflector" else "-",
             *(f"{value:.2f}" for value in (one.cpu_us, one.user_us, one.system_us)),
             f"{one.per_second:,.0f}",
             *(f"{value:.0%}" for value in (one.busy, one.load_busy)),
-            *(f"{value:,.0f}" for value in (one.p50_us, one.p90_us, one.p99_us)),
+            *(f"{value / 1000:.2f}" for value in (one.p50_us, one.p90_us, one.p99_us)),
         )
         found = ratios(case, costs)
-        ratio_table.add_row(
+        compared.add_row(
             case.name, *(found[name].text if name in found else "" for name in RATIO_HEADS)
         )
-    out.print(table)
-    out.print(ratio_table)
+    show(out, f"OPTIONS and its 200, latency in ms; {cores.text}", numbers)
+    show(out, "CPU us of a case / that of another: median, least-greatest of the rounds", compared)
     for remark in remarks:
         out.print(f"note: {remark}", soft_wrap=True)
 

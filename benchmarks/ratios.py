@@ -73,7 +73,7 @@ class Ratio:
 
     @property
     def text(self) -> str:
-        return f"{self.median:.2f} ({self.least:.2f}-{self.greatest:.2f})"
+        return f"{self.median:.2f} {self.least:.2f}-{self.greatest:.2f}"
 
 
 _REFERENCES: dict[str, Callable[[Case], Case]] = {

@@ -23,9 +23,17 @@ from typing import Annotated, Any, Self
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.command import JsonOption, QuickOption, Steps, console, ended_cleanly, write_result
+from benchmarks.command import (
+    JsonOption,
+    QuickOption,
+    Steps,
+    console,
+    ended_cleanly,
+    show,
+    table,
+    write_result,
+)
 from benchmarks.contenders import ROUTES
 from benchmarks.machine import Cores, describe, pin_workers, split_cores
 from benchmarks.programs import BenchError, Blast, Load, Stage
@@ -285,18 +293,16 @@ def _show(
     cores: Cores,
     remarks: Sequence[str],
 ) -> None:
-    table = Table(title=f"latency in ms; {cores.text}", title_justify="left")
-    table.add_column("requests sent")
-    for head in ("number", "p50", "p99", "p99.9", "max"):
-        table.add_column(head, justify="right")
+    heads = ("number", "p50", "p99", "p99.9", "max")
+    numbers = table("requests sent", *heads)
     for name, key in (("just before a HUP", "quiet"), ("from HUP to new table", "reload")):
         one = result[key]
-        table.add_row(
+        numbers.add_row(
             name,
             f"{one['requests']:,}",
             *(f"{one[at]:.2f}" for at in ("p50_ms", "p99_ms", "p999_ms", "max_ms")),
         )
-    out.print(table)
+    show(out, f"latency in ms; {cores.text}", numbers)
     requests, added = result["requests"], result["added_ms"]
     out.print(
         f"requests: {requests['sent']:,} sent, {requests['answered']:,} answered, "

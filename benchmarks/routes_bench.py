@@ -14,9 +14,16 @@ from contextlib import ExitStack
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from benchmarks.command import JsonOption, QuickOption, Steps, console, ended_cleanly, write_result
+from benchmarks.command import (
+    JsonOption,
+    QuickOption,
+    Steps,
+    console,
+    ended_cleanly,
+    table,
+    write_result,
+)
 from benchmarks.machine import describe, split_cores
 from benchmarks.timing import compare
 from ds_farm.script._request import Request
@@ -80,13 +87,10 @@ def main(
         steps = stack.enter_context(Steps(rounds))
         costs = {text: _costs(script, text, calls) for text in STATEMENTS}
         timed = compare(costs, REFERENCE, rounds, steps)
-    table = Table(title="one line of a routing function", title_justify="left")
-    table.add_column("line")
-    table.add_column("ns", justify="right")
-    table.add_column("/ simplest", justify="right")
+    lines = table("line", "ns", "/ simplest")
     for text, one in timed.items():
-        table.add_row(text.replace("\n", "; "), f"{one.ns:,.0f}", one.ratio_text)
-    out.print(table, markup=False)
+        lines.add_row(text.replace("\n", "; "), f"{one.ns:,.0f}", one.ratio_text)
+    show(out, "one line of a routing function", lines)
     written = write_result(
         json,
         "routes",

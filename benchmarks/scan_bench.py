@@ -18,7 +18,16 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from benchmarks.command import JsonOption, QuickOption, Steps, console, ended_cleanly, write_result
+from benchmarks.command import (
+    JsonOption,
+    QuickOption,
+    Steps,
+    console,
+    ended_cleanly,
+    show,
+    table,
+    write_result,
+)
 from benchmarks.machine import describe, split_cores
 from benchmarks.programs import BenchError, library
 from benchmarks.timing import Timed, compare
@@ -142,7 +151,7 @@ def main(
                 steps.begin(name)
                 timed[name] = loop.measure(messages, rounds, microseconds)
                 steps.end(f"{name}: {timed[name].ns:.0f} ns")
-    out.print(_table(groups, timed))
+    show(out, "scan of one message", _table(groups, timed))
     written = write_result(
         json,
         "scan",
@@ -210,14 +219,12 @@ def _mean_size(messages: Sequence[bytes]) -> int:
 
 
 def _table(groups: Mapping[str, Sequence[bytes]], timed: Mapping[str, Timed]) -> Table:
-    table = Table(title="scan of one message", title_justify="left")
-    table.add_column("message")
-    for head in ("bytes", "ns", "ns a byte", "/ finding line ends"):
-        table.add_column(head, justify="right")
+    heads = ("bytes", "ns", "ns a byte", "/ finding line ends")
+    made = table("message", *heads)
     for name, messages in groups.items():
         one, size = timed[name], _mean_size(messages)
-        table.add_row(name, f"{size:,}", f"{one.ns:,.0f}", f"{one.ns / size:.2f}", one.ratio_text)
-    return table
+        made.add_row(name, f"{size:,}", f"{one.ns:,.0f}", f"{one.ns / size:.2f}", one.ratio_text)
+    return made
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class Timed:
 
     @property
     def ratio_text(self) -> str:
-        return f"{self.ratio:.2f} ({self.least:.2f}-{self.greatest:.2f})"
+        return f"{self.ratio:.2f} {self.least:.2f}-{self.greatest:.2f}"
 
     def result(self) -> dict[str, float]:
         """For the result file."""

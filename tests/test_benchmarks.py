@@ -65,7 +65,7 @@ def _check_order(values: dict[str, Any], unit: str) -> None:
 
 
 def test_farm_bench(tmp_path: Path) -> None:
-    names = ["reflector", "farm", "kamailio", "farm-10000", "farm-2w"]
+    names = ["reflector", "farm", "kamailio", "farm-10k", "farm-2w"]
     options = [word for name in names for word in ("--only", name)]
     result, printed = _bench("farm", tmp_path / "farm.json", *options)
     if find_kamailio() is None:
@@ -74,7 +74,7 @@ def test_farm_bench(tmp_path: Path) -> None:
     cases = {case["name"]: case for case in result["cases"]}
     assert list(cases) == names
     assert {name: (case["workers"], case["destinations"]) for name, case in cases.items()} == {
-        name: (2 if name.endswith("-2w") else 1, 10_000 if "10000" in name else 4) for name in names
+        name: (2 if name.endswith("-2w") else 1, 10_000 if "10k" in name else 4) for name in names
     }
     for name, case in cases.items():
         assert name in printed
@@ -98,8 +98,8 @@ def _check_ratios(cases: dict[str, Any]) -> None:
     expected = {
         ("farm", "reflector"): "reflector",
         ("farm", "kamailio"): "kamailio",
-        ("farm-10000", "reflector"): "reflector",
-        ("farm-10000", "few"): "farm",
+        ("farm-10k", "reflector"): "reflector",
+        ("farm-10k", "few"): "farm",
         ("farm-2w", "one_worker"): "farm",
         ("kamailio", "reflector"): "reflector",
     }
@@ -131,7 +131,7 @@ def test_farm_bench_names_an_unknown_case(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "frm" in done.stderr
-    assert "farm-10000-2w" in done.stderr
+    assert "farm-10k-2w" in done.stderr
 
 
 def test_ctrl_c_ends_all_that_was_started() -> None:
