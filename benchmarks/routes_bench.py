@@ -21,6 +21,7 @@ from benchmarks.command import (
     Steps,
     console,
     ended_cleanly,
+    show,
     table,
     write_result,
 )
