@@ -80,7 +80,8 @@ cdef class Selector(BaseRequest):
             sets, alg, flags = [None if one is None else one(self) for one in call.formats]
             call = self._call(sets, alg, flags)
             if call.formats is not None:
-                return FAILED  # a variable whose value has a "$": no second round
+                self.complain(f"{sets!r}, {alg!r}, {flags!r}: a variable's value has a $")
+                return FAILED
         if call.choices is None:
             return call.failure
         choice = <Choice>call.choices[0]
