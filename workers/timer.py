@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 TURN_NS = 500_000_000
 """Longest sleep: how soon a new table is seen."""
 
-TICK_NS = 40_000_000
+TICK_NS = 50_000_000
 """Between two looks at clock and notices."""
 
 READ_BYTES = 1024 * SIZE

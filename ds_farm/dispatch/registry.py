@@ -47,6 +47,8 @@ class Registry:
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
+        self._slots = segment.layout.max_destinations
+        self._first_word = segment.destination(0).offset("word")
         self._generations = Generations(segment)
         self._table = Table(0, ())
 
@@ -64,7 +66,13 @@ class Registry:
 
     def state(self, slot: int) -> State:
         """State of the destination in ``slot``."""
-        return unpack(self.segment.destination(slot).word)[0]
+        return unpack(self.segment.memory.load(self._word(slot)))[0]
+
+    def _word(self, slot: int) -> int:
+        """Offset of a state word; without a view, for timer and scrapes ask it by the thousand."""
+        if not 0 <= slot < self._slots:
+            raise IndexError(f"destination slot {slot} is not in 0..{self._slots - 1}")
+        return self._first_word + slot * SIZES["Destination"]
 
     def failures(self, slot: int) -> int:
         """Its failures in a row, as far as they count towards probing."""
@@ -84,17 +92,19 @@ class Registry:
 
         ``threshold`` failures in a row make it probing.  Takes no lock.
         """
-        view = self.segment.destination(slot)
-        offset = view.offset("word")
+        offset = self._word(slot)
         while True:
             word = self.segment.memory.load(offset)
             state, failures, changes = unpack(word)
             new_state, new_failures = decide(state, failures, event, threshold)
             changed = new_state is not state
             new_word = pack(new_state, new_failures, changes + changed)
+            if new_word == word:
+                return False
             if self.segment.memory.swap(offset, word, new_word):
                 break
         if changed:
+            view = self.segment.destination(slot)
             journal.record(self.segment, slot, unpack(new_word)[2], state, new_state, reason)
             view.changed_ns = self.segment.now_ns()
             self.segment.set(view.set_slot).add("state_version")

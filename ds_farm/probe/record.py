@@ -29,6 +29,8 @@ _NUMBER, _SENT_NS, _OPEN, _RESULTS, _AGAIN, _STATUS, _RTT, _SMOOTHED = (
         "rtt_smoothed_ns",
     )
 )
+_SUM, _BUCKETS = (FIELDS["SetProbes"][name][0] for name in ("rtt_sum_ns", "rtt_buckets"))
+_SIZE, _SET_SIZE = SIZES["Probe"], SIZES["SetProbes"]
 
 
 class Records:
@@ -41,9 +43,11 @@ class Records:
         self._segment = segment
         self._load = segment.memory.load
         self._store = segment.memory.store
+        self._first = segment.layout.probe
+        self._first_set = segment.layout.set_probes
 
     def _at(self, slot: int) -> int:
-        return self._segment.layout.probe + slot * SIZES["Probe"]
+        return self._first + slot * _SIZE
 
     def last(self, slot: int) -> Probe | None:
         """The destination's last probe, None if it never had one."""
@@ -76,9 +80,9 @@ class Records:
             self._store(at + _STATUS, ended.status)
             self._store(at + _RTT, ended.rtt_ns)
             self._store(at + _SMOOTHED, smooth(self._load(at + _SMOOTHED), ended.rtt_ns))
-            answers = self._segment.set_probes(set_slot)
-            self._count(answers.offset("rtt_sum_ns"), ended.rtt_ns)
-            self._count(answers.offset("rtt_buckets", bucket(ended.rtt_ns)))
+            answers = self._first_set + set_slot * _SET_SIZE
+            self._count(answers + _SUM, ended.rtt_ns)
+            self._count(answers + _BUCKETS + 8 * bucket(ended.rtt_ns))
         self._store(at + _OPEN, 0)
 
     def ignored(self) -> None:
