@@ -115,7 +115,7 @@ class ModelSet:
         if chosen in drawn:
             if algorithm == 9:
                 others = self.by_load([i for i in drawn if self.members[i].active])
-                others = others[others.index(chosen) + 1 :]
+                others = others[others.index(chosen) + 1 :] if chosen in others else []
             else:
                 others = drawn[drawn.index(chosen) + 1 :] + drawn[: drawn.index(chosen)]
             alternates = [i for i in others if self.members[i].active]
