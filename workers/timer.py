@@ -84,11 +84,11 @@ class Probing:
         self._records = Records(context.segment)
         self._prober = Prober(dispatcher.options_reply_codes, self._interval_ns)
         self._places: dict[int, Place] = {}
-        self._schedule = Schedule((), self._interval_ns, time.monotonic_ns())
         self._generation = 0
-        # What was due before there was a farm is not made good for.
-        age_ns = context.segment.now_ns() - context.segment.header.created_ns
-        self._farm_start_ns = time.monotonic_ns() - age_ns
+        # A predecessor may have died with something due: each destination gets its last moment
+        # once more, `_probe` knows who has been probed.  Before the farm there was none.
+        now_ns, age_ns = _now_ns(), context.segment.now_ns() - context.segment.header.created_ns
+        self._schedule = Schedule((), self._interval_ns, now_ns - min(age_ns, self._interval_ns))
         self._senders = [
             listener.sockets[context.kind.sends_as or 0] for listener in context.sockets
         ]
@@ -151,10 +151,7 @@ class Probing:
             new = found.get(slot)
             if new is None or (new.uri, new.set_slot) != (old.uri, old.set_slot):
                 self._prober.forget(slot)
-        # A predecessor may have died with something due: each gets its last moment once more,
-        # `_probe` knows which of them have been probed.
-        passed_ns = now_ns - self._interval_ns if is_first else self._schedule.passed_ns
-        self._schedule = Schedule(found, self._interval_ns, passed_ns)
+        self._schedule = Schedule(found, self._interval_ns, self._schedule.passed_ns)
         self._places, self._generation = found, table.generation
         self._context.view.generation = table.generation
         if is_first:
@@ -175,28 +172,28 @@ class Probing:
 
     def _probe_due(self, now_ns: int) -> None:
         # Twice the normal pace: a hold-up is made good for soon, and without a burst.
-        limit = 4 + 2 * len(self._schedule) * TICK_NS // self._interval_ns
-        for slot, moment_ns in self._schedule.due(now_ns, limit):
-            place = self._places[slot]
-            if place.is_probed(self._registry.state(slot)):
-                self._probe(place, moment_ns, now_ns)
+        room = 4 + 2 * len(self._schedule) * TICK_NS // self._interval_ns
+        while room and (due := self._schedule.due(now_ns, room)):
+            for slot, moment_ns in due:
+                place = self._places[slot]
+                if place.is_probed(self._registry.state(slot)):
+                    room -= self._probe(place, moment_ns, now_ns)
 
-    def _probe(self, place: Place, moment_ns: int, now_ns: int) -> None:
-        """Probe a destination for the moment that has come."""
+    def _probe(self, place: Place, moment_ns: int, now_ns: int) -> bool:
+        """Probe a destination for the moment that has come; False if a predecessor has."""
         last = self._records.last(place.slot)
         if last is not None and last.sent_ns >= moment_ns:
-            return  # by a predecessor
-        if moment_ns < self._farm_start_ns:
-            return
+            return False
         if self._prober.is_open(place.slot):
             self._judge([self._prober.fail(place.slot, Result.TIMEOUT)])
         probe = self._records.begin(place.slot, now_ns)
         if place.target is None or place.listener < 0:
             self._judge([Ended(place.slot, Result.UNSENT)])
-            return
+            return True
         transaction = self._open(place, place.target, probe, now_ns)
         if not self._send(transaction):
             self._judge([self._prober.fail(place.slot, Result.UNSENT)])
+        return True
 
     def _open(self, place: Place, target: Target, probe: Probe, now_ns: int) -> Transaction:
         # A local_route would see, and may change, this request here.

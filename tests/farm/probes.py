@@ -19,6 +19,9 @@ class Probed:
     state: State
     failures: int
     sent: int
+    sent_s: float
+    """The last one, by time.monotonic()."""
+
     results: dict[Result, int]
     retransmissions: int
     status: int
@@ -47,6 +50,7 @@ def _probed(segment: Segment, registry: Registry, slot: int) -> Probed:
         registry.state(slot),
         registry.failures(slot),
         view.number,
+        view.sent_ns / 1e9,
         {result: counts[result] for result in Result if counts[result]},
         view.retransmissions,
         view.status,

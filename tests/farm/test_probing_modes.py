@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ds_farm.probe.prober import Result
 from ds_farm.probe.schedule import phase_ns
 from shm.layout import Role
 from tests.farm.probes import seen, set_state
+from tests.support import process
 from tests.support.database import Row
 from tests.support.farm import Farm
 from tests.support.net import free_port, own_host
@@ -186,3 +188,24 @@ def test_a_killed_timer_doubles_no_probe_and_loses_no_failure(tmp_path: Path) ->
     for uri, times in moments.items():
         numbers = periods(times, found[uri].slot)
         assert numbers == list(range(numbers[0], numbers[0] + len(times))), f"{uri}: {times}"
+
+
+def test_a_thousand_destinations_are_spread_and_cheap(tmp_path: Path) -> None:
+    interval_s, count = 5, 1_000
+    with Uas(OK) as uas:
+        uris = [f"sip:{i}@{uas.peer.sent_by}" for i in range(count)]
+        settings = {"dispatcher": {"ds_ping_interval": interval_s, "ds_probing_mode": 1}}
+        with Farm(tmp_path, uris, settings=settings) as farm:
+            pid = farm.child(Role.TIMER).pid
+            until(lambda: sum(one.sent > 0 for one in seen(farm).values()) > count // 5, "a start")
+            start_s, cpu_s = time.monotonic(), process.cpu_s(pid)
+            time.sleep(interval_s + 0.2)
+            passed_s, cpu_s = time.monotonic() - start_s, process.cpu_s(pid) - cpu_s
+            sent = [one.sent_s for one in seen(farm).values()]
+    # All were probed within the interval before the look; its seconds differ by less than 20 %.
+    end_s = start_s + passed_s
+    seconds = Counter(int(end_s - at_s) for at_s in sent if end_s - at_s < interval_s)
+    assert sum(seconds.values()) >= 0.98 * count
+    assert len(seconds) == interval_s
+    assert max(seconds.values()) <= 1.2 * min(seconds.values()), seconds
+    assert cpu_s / passed_s < 0.03, f"{100 * cpu_s / passed_s:.1f} % of a core"

@@ -52,3 +52,8 @@ def kill_session(leader: int) -> list[int]:
             os.kill(pid, signal.SIGKILL)
     until(lambda: not session(leader), f"end of session {leader}")
     return left
+
+
+def cpu_s(pid: int) -> float:
+    """Time that a process has run on a CPU (/proc/PID/schedstat, nanoseconds)."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
