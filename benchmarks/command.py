@@ -29,6 +29,14 @@ JsonOption = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Result file; default: benchmarks/results/."),
 ]
+RealTimeOption = Annotated[
+    bool,
+    typer.Option(
+        "--real-time",
+        help="Workers and generator run before every ordinary process (SCHED_FIFO, as root): "
+        "for a machine on which something else runs too, and which can spare its cores.",
+    ),
+]
 QuickOption = Annotated[
     bool,
     typer.Option("--quick", help="A short run that shows that it works (its numbers are rough)."),

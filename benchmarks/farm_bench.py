@@ -23,6 +23,7 @@ from rich.console import Console
 from benchmarks.command import (
     JsonOption,
     QuickOption,
+    RealTimeOption,
     Steps,
     console,
     ended_cleanly,
@@ -32,8 +33,8 @@ from benchmarks.command import (
 )
 from benchmarks.contenders import Case, Contender, start
 from benchmarks.kamailio import find_kamailio
-from benchmarks.machine import Cores, before_others, describe, split_cores
-from benchmarks.programs import BenchError, Blast, Load, Stage
+from benchmarks.machine import Cores, describe, split_cores
+from benchmarks.programs import BenchError, Blast, Load, Stage, claim_cores
 from benchmarks.ratios import Cost, cost, ratios, typical
 from tests.support.net import own_host
 
@@ -83,14 +84,7 @@ def main(
     window: Annotated[
         int, typer.Option(min=1, max=30000, help="Requests in flight (closed loop).")
     ] = 128,
-    real_time: Annotated[
-        bool,
-        typer.Option(
-            "--real-time",
-            help="Workers and generator run before every ordinary process (SCHED_FIFO, as root): "
-            "for a machine on which something else runs too, and which can spare its cores.",
-        ),
-    ] = False,
+    real_time: RealTimeOption = False,
     quick: QuickOption = False,
     json: JsonOption = None,
 ) -> None:
@@ -114,8 +108,8 @@ def main(
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ds-farm-bench-")))
         steps = stack.enter_context(Steps(len(cases) * (rounds + 1)))
         contenders = [_start(case, stage, cores, directory, stack, steps) for case in cases]
-        if real_time and not before_others(pid for each in contenders for pid in each.pids):
-            raise BenchError("--real-time is not permitted here: it takes root or CAP_SYS_NICE")
+        if real_time:
+            claim_cores(pid for each in contenders for pid in each.pids)
         loads: dict[Case, list[Load]] = {case: [] for case in cases}
         for number in range(1, rounds + 1):
             for each in contenders:

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -120,6 +121,12 @@ class Stage:
             return [f"sip:{host}:{port}" for host, port in self.addresses[:count]]
         places = [f"{host}:{port}" for host, port in self.addresses]
         return [f"sip:d{i:05d}@{places[i % len(places)]}" for i in range(count)]
+
+
+def claim_cores(pids: Iterable[int]) -> None:
+    """For `--real-time`: these run before every ordinary process.  BenchError if they may not."""
+    if not before_others(pids):
+        raise BenchError("--real-time is not permitted here: it takes root or CAP_SYS_NICE")
 
 
 class Blast:

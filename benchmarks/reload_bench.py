@@ -27,6 +27,7 @@ from rich.console import Console
 from benchmarks.command import (
     JsonOption,
     QuickOption,
+    RealTimeOption,
     Steps,
     console,
     ended_cleanly,
@@ -36,7 +37,7 @@ from benchmarks.command import (
 )
 from benchmarks.contenders import ROUTES
 from benchmarks.machine import Cores, describe, pin_workers, split_cores
-from benchmarks.programs import BenchError, Blast, Load, Stage
+from benchmarks.programs import BenchError, Blast, Load, Stage, claim_cores
 from shm.layout import Role
 from tests.support.database import Row
 from tests.support.farm import Farm
@@ -142,6 +143,7 @@ def main(
     rate: Annotated[int, typer.Option(min=100, max=50_000, help="Requests a second.")] = 2000,
     reloads: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 10,
     workers: Annotated[int, typer.Option(min=1, max=16, help="SIP workers of the farm.")] = 1,
+    real_time: RealTimeOption = False,
     quick: QuickOption = False,
     json: JsonOption = None,
 ) -> None:
@@ -166,6 +168,8 @@ def main(
         steps.end("started the farm")
         trace = directory / "trace"
         pids = tuple(child.pid for child in farm.workers())
+        if real_time:
+            claim_cores(pids)
         # It is ended as soon as the last reload is over: the time given is a limit.
         limit_s = 5 + reloads * (QUIET_S + RELOAD_TIMEOUT_S)
         blast = Blast(
@@ -188,6 +192,7 @@ def main(
         "rate": rate,
         "reloads": reloads,
         "workers": workers,
+        "real_time": real_time,
         "goal_ms": GOAL_MS,
     }
     written = write_result(
