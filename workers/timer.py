@@ -32,8 +32,10 @@ logger = logging.getLogger(__name__)
 TURN_NS = 500_000_000
 """Longest sleep: how soon a new table is seen."""
 
-TICK_NS = 50_000_000
-"""Between two looks at clock and notices."""
+LONGEST_TICK_NS = 50_000_000
+SHORTEST_TICK_NS = 20_000_000
+PROBES_A_TICK = 40
+"""Between two looks at clock and notices so many probes become due, if that is in these limits."""
 
 READ_BYTES = 1024 * SIZE
 MOST_READS = 8
@@ -85,6 +87,7 @@ class Probing:
         self._prober = Prober(dispatcher.options_reply_codes, self._interval_ns)
         self._places: dict[int, Place] = {}
         self._generation = 0
+        self._tick_ns = LONGEST_TICK_NS
         # A predecessor may have died with something due: each destination gets its last moment
         # once more, `_probe` knows who has been probed.  Before the farm there was none.
         now_ns, age_ns = _now_ns(), context.segment.now_ns() - context.segment.header.created_ns
@@ -111,7 +114,7 @@ class Probing:
         """Sleep to the next tick at which there may be something to do, or to a signal."""
         context = self._context
         context.beat()
-        tick_ns = started_ns + TICK_NS
+        tick_ns = started_ns + self._tick_ns
         events = (self._prober.next_ns, self._schedule.next_ns)
         moments = [moment for moment in events if moment is not None]
         moments.append(started_ns + TURN_NS)
@@ -152,6 +155,8 @@ class Probing:
             if new is None or (new.uri, new.set_slot) != (old.uri, old.set_slot):
                 self._prober.forget(slot)
         self._schedule = Schedule(found, self._interval_ns, self._schedule.passed_ns)
+        tick_ns = PROBES_A_TICK * self._interval_ns // max(1, len(found))
+        self._tick_ns = min(max(tick_ns, SHORTEST_TICK_NS), LONGEST_TICK_NS)
         self._places, self._generation = found, table.generation
         self._context.view.generation = table.generation
         if is_first:
@@ -172,7 +177,7 @@ class Probing:
 
     def _probe_due(self, now_ns: int) -> None:
         # Twice the normal pace: a hold-up is made good for soon, and without a burst.
-        room = 4 + 2 * len(self._schedule) * TICK_NS // self._interval_ns
+        room = 4 + 2 * len(self._schedule) * self._tick_ns // self._interval_ns
         while room and (due := self._schedule.due(now_ns, room)):
             for slot, moment_ns in due:
                 place = self._places[slot]
