@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -124,8 +125,9 @@ def _compile_load(pattern: str) -> Load:
             getters[uri] = compile_format(pattern.replace("%u", uri))
         value = getters[uri](request).strip()
         try:
-            return float(value) if value else 0.0
+            number = float(value) if value else 0.0
         except ValueError:
             return None
+        return number if math.isfinite(number) else None
 
     return load

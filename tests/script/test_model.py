@@ -4,7 +4,7 @@ Each example has sets, weights and states, and fifty steps: calls of ds_select_d
 sets, algorithms and flags, walked to their end, and changes of state.  A short run belongs to
 every test run (some ten thousand selections); more than a million with
 
-    pytest tests/script/test_model.py --hypothesis-profile=long --timeout=7200
+    pytest tests/script/test_model.py --hypothesis-profile=long --timeout=7200 -o faulthandler_timeout=0
 """
 
 from __future__ import annotations
@@ -131,11 +131,14 @@ class Checker:
             return model.select(4, 0, default)
         if item.algorithm != 6:
             return model.select(item.algorithm, h, default)
-        # More numbers than the weights of any set sum up to.
-        possible = {model.select(6, number, default) for number in range(1, 302)} - {None}
+        # Whoever has a share; without any weight all have the same.
+        active = [i for i in model.drawn(default) if model.members[i].active]
+        possible = [i for i in active if model.members[i].weight] or active
+        if not possible and default and model.members[-1].active:
+            possible = [len(model.members) - 1]
         if not possible:
             return None
-        uris = {_uri(item.set_id, index): index for index in possible if index is not None}
+        uris = {_uri(item.set_id, index): index for index in possible}
         assert found, "nothing was chosen though something could be"
         assert found[0] in uris, f"{found[0]} has no share in {uris}"
         return uris[found[0]]
