@@ -1,29 +1,37 @@
-"""Control: the management interface over HTTP, JSON-RPC 2.0 at ``POST /mi``.
+"""Control: the management interface on all its transports, and events to subscribers.
 
-Commands and their encoding are `ds_farm.mi`'s; this file has the transport and the wait for a
-reload.  It binds nothing (the supervisor has), and takes requests of JSON's content type only, so
-that no web page can send one from an operator's browser without being asked first.
+Commands and their encodings are `ds_farm.mi`'s; the transports are threads (`mi_*.py`), and so is
+the reader of state changes (`announcer.py`).  The main thread beats and sees that all live: one
+that ends is a bug, and the whole process is replaced.  It binds nothing, the supervisor has.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ds_farm.dispatch.registry import Registry
-from ds_farm.mi import commands, jsonrpc
+from ds_farm.mi.farm import Farm
+from ds_farm.mi.subscriptions import Subscription, Subscriptions
 from shm.segment import Segment
-from workers.httpd import answer, serve
-from workers.process import ProcessContext
+from workers.announcer import EVENT, Announcer
+from workers.httpd import TURN_S, Server
+from workers.mi_datagram import Datagrams
+from workers.mi_fifo import Fifo
+from workers.mi_http import application
+from workers.mi_jobs import Jobs
+from workers.process import GRACEFUL, ProcessContext
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from collections.abc import Callable
 
-PATH = "/mi"
-MOST_BYTES = 1 << 16
-JSON_TYPE = "application/json"
+    from ds_farm.config import Config
+    from ds_farm.mi.events import Event
+
+logger = logging.getLogger(__name__)
+
 RELOAD_WAIT_S = 12.0
 RELOAD_POLL_S = 0.01
 
@@ -35,7 +43,8 @@ class Reloads:
         self._header = segment.header
         self._guard = threading.Lock()
 
-    def __call__(self, inherit_state: bool) -> bool:
+    def __call__(self, partition: str, inherit_state: bool) -> bool:
+        # The loader loads all partitions; that includes the one that is meant.
         header = self._header
         with self._guard:
             if not inherit_state:
@@ -49,35 +58,83 @@ class Reloads:
         return bool(header.reload_successful)
 
 
-def application(farm: commands.Farm) -> WSGIApplication:
-    """The one path that control serves."""
+class Control:
+    """State of the process: the farm as commands see it, and the threads."""
 
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ.get("PATH_INFO", "/") != PATH:
-            return answer(start_response, "404 Not Found", b"not here, try POST /mi\n")
-        if environ["REQUEST_METHOD"] != "POST":
-            return answer(start_response, "405 Method Not Allowed", b"POST only\n")
-        if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != JSON_TYPE:
-            return answer(
-                start_response, "415 Unsupported Media Type", b"Content-Type: application/json\n"
+    def __init__(self, context: ProcessContext) -> None:
+        config = context.config
+        _warn(config)
+        self._context = context
+        registry = Registry(context.segment)
+        registry.announce()
+        subscriptions = Subscriptions(Subscription(EVENT, one) for one in config.events.subscribers)
+        self._announcer = Announcer(context.segment, subscriptions, _event_route(config))
+        farm = Farm(
+            config,
+            context.segment,
+            registry,
+            Reloads(context.segment),
+            subscriptions=subscriptions,
+            raise_event=self._announcer.raise_event,
+        )
+        self._jobs = Jobs()
+        self._readers: list[Fifo | Datagrams] = [
+            Datagrams(farm, bound, self._jobs) for bound in context.places.datagrams
+        ]
+        if context.places.fifo:
+            fifo = Fifo(farm, context.places.fifo, context.places.fifo_fd, self._jobs)
+            self._readers.append(fifo)
+        self._http: Server | None = None
+        self._threads: list[threading.Thread] = [self._announcer, *self._readers]
+        if context.kind.listens_at in context.streams:
+            self._http = Server(context.listening, application(farm))
+            self._threads.append(
+                threading.Thread(
+                    target=self._http.serve_forever, args=(0.05,), name="mi http", daemon=True
+                )
             )
-        length = environ.get("CONTENT_LENGTH") or ""
-        if not (length.isascii() and length.isdigit()):
-            return answer(start_response, "411 Length Required", b"Content-Length is needed\n")
-        if len(length) > 9 or int(length) > MOST_BYTES:
-            return answer(start_response, "413 Content Too Large", b"64 KiB at most\n")
-        data = environ["wsgi.input"].read(int(length))
-        reply = jsonrpc.handle(data, lambda method, params: commands.call(farm, method, params))
-        if reply is None:  # a notification
-            return answer(start_response, "202 Accepted", b"")
-        return answer(start_response, "200 OK", reply, JSON_TYPE)
 
-    return app
+    def run(self) -> None:
+        """Until the process is told to stop."""
+        context = self._context
+        for thread in self._threads:
+            thread.start()
+        context.ready()
+        while not context.stopping:
+            context.wait(TURN_S)
+            if self._http:
+                self._http.drop_late(time.monotonic())
+            for thread in self._threads:
+                if not thread.is_alive():
+                    raise RuntimeError(f"the thread {thread.name!r} has ended")
+        for reader in self._readers:
+            reader.stopping = True
+        if context.stopping == GRACEFUL:
+            if self._http:
+                self._http.finish()
+            self._announcer.finish()
+        self._jobs.finish()
 
 
 def main(context: ProcessContext) -> None:
     """Entry of the process table."""
-    registry = Registry(context.segment)
-    registry.announce()
-    farm = commands.Farm(context.config, context.segment, registry, Reloads(context.segment))
-    serve(context, application(farm))
+    Control(context).run()
+
+
+def _event_route(config: Config) -> Callable[[Event], object] | None:
+    """The routing module's ``event_route``; the module is loaded here only to look for it."""
+    if config.route_module is None:
+        return None
+    from ds_farm.script.module import load_event_route  # noqa: PLC0415 - needs the compiled core
+
+    return load_event_route(config.route_module)
+
+
+def _warn(config: Config) -> None:
+    """Say what others than this host could use without a password."""
+    for address in config.mi.datagram:
+        if not address.is_loopback:
+            logger.warning("mi.datagram: %s takes commands from anybody who reaches it", address)
+    http = config.mi.http
+    if http and not config.mi.http_token and http.host not in ("127.0.0.1", "::1", "localhost"):
+        logger.warning("mi.http: %s takes commands from anybody; set mi.http_token", http)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ds_farm.errors import ConfigError
 from shm.segment import Segment, object_name, remove_leftovers
 from workers.children import Child
+from workers.mi_places import Places, open_places
 from workers.process import ProcessContext
 from workers.process_table import Count, ProcessKind
 from workers.sockets import (
@@ -46,6 +47,7 @@ class Farm:
         self.table = table
         self.listeners: list[Listener] = []
         self.streams: dict[str, socket.socket] = {}
+        self.places_of_mi = Places()
         self._notices: tuple[int, int] = (-1, -1)
         settings = config.farm
         self.segment = Segment.create(
@@ -60,6 +62,7 @@ class Farm:
                 settings.socket, settings.children, settings.receive_buffer_bytes
             )
             self._open_streams()
+            self.places_of_mi = open_places(config)
             self._notices = _open_notices()
         except BaseException:
             self.remove()
@@ -70,6 +73,7 @@ class Farm:
         close_listeners(self.listeners)
         for stream in self.streams.values():
             stream.close()
+        self.places_of_mi.remove()
         for fd in self._notices:
             if fd >= 0:
                 os.close(fd)
@@ -101,6 +105,7 @@ class Farm:
                 sockets=self.listeners,
                 notices=self._notices,
                 streams=self.streams,
+                places=self.places_of_mi,
             )
         )
 
@@ -120,6 +125,8 @@ class Farm:
         for key, name, path in SERVICES:
             if key in self.streams:
                 places.append(f"{name} http://{bound_address(self.streams[key])}{path}")
+        if shown := str(self.places_of_mi):
+            places.append(shown)
         return ", ".join(places)
 
     def _give_segment_to_user(self) -> None:

@@ -141,6 +141,13 @@ def setup(settings: LogSettings, process: str, stream: TextIO | None = None) -> 
     root.setLevel(LEVELS[settings.level])
 
 
+def follow(level: int) -> None:
+    """Take the level that an operator has asked for by MI; 0: nobody has."""
+    root = logging.getLogger()
+    if level and root.level != level:
+        root.setLevel(level)
+
+
 def finish() -> None:
     """Write what is still held back; the last call of a process."""
     for handler in logging.getLogger().handlers:

@@ -34,6 +34,7 @@ from ds_farm.errors import ConfigError
 from shm.layout import ProcessView, Status
 from shm.segment import Segment
 from workers import logs
+from workers.mi_places import Places
 from workers.process_table import Count, ProcessKind
 from workers.sockets import Listener
 
@@ -96,6 +97,9 @@ class ProcessContext:
     streams: Mapping[str, socket.socket] = field(default_factory=dict)
     """TCP sockets by configuration key; a process has its own, see `listening`."""
 
+    places: Places = field(default_factory=Places)
+    """FIFO and datagram sockets of the management interface, of the kind that ``has_places``."""
+
     requests: Requests = field(default_factory=Requests)
 
     @property
@@ -140,6 +144,7 @@ class ProcessContext:
     def beat(self) -> None:
         """Say that this process is not hung; at least every second."""
         self.view.heartbeat_ns = time.monotonic_ns()
+        logs.follow(self.segment.header.log_level)
 
     def wait(self, timeout_s: float) -> None:
         """Beat, then sleep until a signal arrives or the time is over."""
@@ -232,6 +237,8 @@ def _drop_foreign_sockets(context: ProcessContext) -> None:
     for key, stream in context.streams.items():
         if key != context.kind.listens_at:
             stream.close()
+    if not context.kind.has_places:
+        context.places.close()
 
 
 def drop_privileges(user: str | None, group: str | None) -> None:

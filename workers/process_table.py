@@ -45,6 +45,9 @@ class ProcessKind:
     sends_as: int | None = None
     """Rank whose SIP sockets it has too, to send from the farm's address; it never reads them."""
 
+    has_places: bool = False
+    """It has the FIFO and the datagram sockets of ``[mi]``."""
+
     listens_at: str = ""
     """Configuration key ``section.key`` of the TCP address that the supervisor binds for it."""
 
@@ -66,8 +69,8 @@ PROCESS_TABLE: tuple[ProcessKind, ...] = (
         "control",
         Role.CONTROL,
         "workers.control:main",
-        Count.IF_LISTENING,
         stop_stage=3,
+        has_places=True,
         listens_at="mi.http",
     ),
 )

@@ -30,6 +30,9 @@ SO_ATTACH_REUSEPORT_CBPF = 51
 SO_RCVBUFFORCE = 33
 IP_RECVERR = 11
 IPV6_RECVERR = 25
+MOST_ERRORS = 1 << 16
+"""More do not fit a receive buffer."""
+
 LISTEN_BACKLOG = 128
 LINGER_S = 1.0
 
@@ -121,6 +124,13 @@ def open_stream(where: Endpoint) -> socket.socket:
     return made
 
 
+def open_datagram(where: Endpoint) -> socket.socket:
+    """A UDP socket of its own, for what is not SIP.  Raises ListenError."""
+    made = _bind(where, socket.SOCK_DGRAM, None)
+    made.setblocking(False)
+    return made
+
+
 def bound_address(made: socket.socket) -> Endpoint:
     """Where a socket is bound."""
     host, port = made.getsockname()[:2]
@@ -130,12 +140,16 @@ def bound_address(made: socket.socket) -> Endpoint:
 def report_errors(made: socket.socket) -> None:
     """Have ICMP messages queued at the socket (ip(7), IP_RECVERR); its owner must read them.
 
-    The kernel gives one to some socket of a reuseport group, not to the one that sent.
+    The kernel gives one to some socket of a reuseport group, not to the one that sent.  What was
+    queued while nobody read is out of date and goes.
     """
     if made.family == socket.AF_INET6:
         made.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
     else:
         made.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+    with contextlib.suppress(BlockingIOError):
+        for _ in range(MOST_ERRORS):
+            made.recvmsg(1, 0, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
 
 
 def attach_spread(group: Sequence[socket.socket], live_ranks: Sequence[int]) -> None:

@@ -217,6 +217,12 @@ class Supervisor:
         if self.phase > Phase.RUNNING:
             return
         self._respread(now_s)
+        header = self.farm.segment.header
+        logs.follow(header.log_level)
+        if header.stop_requests:
+            logger.info("stop by MI")
+            self._enter(Phase.GRACEFUL)
+            return
         for child in self.children:
             if not child.pid and not child.is_retired and child.due_s <= now_s:
                 child.spawn()

@@ -26,6 +26,7 @@ from ds_farm.config.types import (
     Blacklists,
     Column,
     DatabaseUrl,
+    Datagrams,
     FarmName,
     Method,
     OptionalAvp,
@@ -41,6 +42,7 @@ from ds_farm.config.types import (
     RouteSets,
     SipUri,
     Sockets,
+    Subscribers,
     Switch,
     as_list,
 )
@@ -283,6 +285,36 @@ class MiConfig(Section):
         default=opensips.Endpoint("127.0.0.1", 8888),
         description='HTTP address of JSON-RPC 2.0 at POST /mi; "" switches it off.',
     )
+    http_token: OptionalText = Field(
+        default=None,
+        repr=False,
+        description="If it is set, HTTP requests need 'Authorization: Bearer <token>'.",
+    )
+    fifo: OptionalPath = Field(
+        default=None,
+        description="FIFO for commands, made at the start with mode 0660. OpenSIPS's tools look "
+        "at /var/run/opensips/opensips_fifo and /tmp/opensips_fifo.",
+    )
+    fifo_reply_dir: OptionalPath = Field(
+        default=Path("/tmp"),
+        description="Where clients of the FIFO make the FIFO that they get their reply by.",
+    )
+    datagram: Datagrams = Field(
+        default=(),
+        description="Datagram sockets for commands, one or several: udp:127.0.0.1:8080, "
+        "unix:/run/ds_farm/mi.sock (mode 0660). UDP has no password: keep it on loopback.",
+    )
+
+
+class EventsConfig(Section):
+    """``[events]``: who is told of changes of state (E_DISPATCHER_STATUS, documentation 1.6.1)."""
+
+    subscribers: Subscribers = Field(
+        default=(),
+        description="One or several of udp:host:port, unix:/path, tcp:host:port, "
+        "http://host/path, all JSON-RPC as of OpenSIPS 4.0; line:udp:host:port and "
+        "line:unix:/path get the format of 2.1. More can subscribe by MI.",
+    )
 
 
 class LogConfig(Section):
@@ -302,6 +334,7 @@ class Config(Section):
     dispatcher: DispatcherConfig = Field(default_factory=DispatcherConfig)
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
     mi: MiConfig = Field(default_factory=MiConfig)
+    events: EventsConfig = Field(default_factory=EventsConfig)
     log: LogConfig = Field(default_factory=LogConfig)
 
     _path: Path = PrivateAttr(Path("ds_farm.toml"))

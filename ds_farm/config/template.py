@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
@@ -63,7 +64,7 @@ def toml_value(value: object) -> str:
         return '""'
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(toml_value(item) for item in value)}]"
-    if isinstance(value, Endpoint):
+    if isinstance(value, (Endpoint, Path)):
         return toml_value(str(value))
     if isinstance(value, str):
         # JSON's escapes are among TOML's; DEL is the one that JSON leaves as it is.

@@ -13,6 +13,12 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
 
+from ds_farm.config.addresses import (
+    DatagramAddress,
+    Subscriber,
+    parse_datagram,
+    parse_subscriber,
+)
 from ds_farm.config.opensips import (
     Blacklist,
     Endpoint,
@@ -171,6 +177,10 @@ def _probing_socket(text: str) -> str:
 FarmName = Annotated[str, AfterValidator(_farm_name)]
 OneSocket = Annotated[SocketSpec, _parsed(parse_socket, "udp:127.0.0.1:5060")]
 Sockets = Annotated[tuple[OneSocket, ...], BeforeValidator(as_list), Field(strict=False)]
+OneDatagram = Annotated[DatagramAddress, _parsed(parse_datagram, "udp:127.0.0.1:8080")]
+Datagrams = Annotated[tuple[OneDatagram, ...], BeforeValidator(as_list), Field(strict=False)]
+OneSubscriber = Annotated[Subscriber, _parsed(parse_subscriber, "udp:127.0.0.1:8081")]
+Subscribers = Annotated[tuple[OneSubscriber, ...], BeforeValidator(as_list), Field(strict=False)]
 PartitionName = Annotated[str, AfterValidator(parse_partition_name)]
 OptionalText = Annotated[str | None, _optional(str, "any")]
 OptionalEndpoint = Annotated[Endpoint | None, _optional(parse_endpoint, "host:port")]

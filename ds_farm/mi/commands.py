@@ -1,57 +1,28 @@
-"""The MI commands: what each takes and gives, with OpenSIPS's names, texts and codes.
+"""The table of MI commands, and how a request's parameters become a command's arguments.
 
-Documentation section 1.5; results and errors as of OpenSIPS 4.0 (semantics section 6.4).  A
-command is a function of the farm and its arguments; `COMMANDS` is the table, `call` checks the
-arguments against it.  No sockets and no waiting: control brings what a command needs in `Farm`.
+A command is a function of the farm and its arguments that returns JSON; `COMMANDS` is the table.
+`call` serves JSON-RPC, by place or by name; `call_line` the protocol of OpenSIPS 2.1, whose
+arguments are text in order and whose results are trees.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-import ds_farm
-from ds_farm.config import Config, resolve
-from ds_farm.dispatch.model import DEFAULT_PARTITION, Address, State
-from ds_farm.dispatch.registry import Registry
-from ds_farm.dispatch.table import DestinationRecord, SetRecord
-from ds_farm.mi.jsonrpc import (
-    INVALID_PARAMS,
-    METHOD_NOT_FOUND,
-    Json,
-    MiError,
-    Params,
-)
-from shm.layout import Role
-from shm.segment import Segment
+from ds_farm.mi import destinations, server, subscribing, tree
+from ds_farm.mi.farm import Farm
+from ds_farm.mi.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, Json, MiError, Params
 
-_STATES = {"a": State.ACTIVE, "1": State.ACTIVE, "i": State.INACTIVE, "0": State.INACTIVE}
-_STATES |= {"p": State.PROBING, "2": State.PROBING}
-_YES_NO = {"y": True, "1": True, "n": False, "0": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Farm:
-    """What commands act on."""
-
-    config: Config
-    segment: Segment
-    registry: Registry
-
-    reload: Callable[[bool], bool]
-    """Load the table again, keeping states or not; True once it is done, False if it failed."""
-
-    now_s: Callable[[], float] = time.time
-    """Seconds since the epoch."""
+Kind = type[str] | type[int] | type[list[str]] | type[object]
 
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A parameter, by position and by name."""
+    """A parameter, by position and by name.  A list takes all that is left of a command line."""
 
     name: str
-    kind: type[str] | type[int] = str
+    kind: Kind = str
     is_optional: bool = False
 
 
@@ -61,17 +32,52 @@ class Command:
 
     function: Callable[..., Json]
     params: tuple[Param, ...] = ()
+    tree: Callable[[Json], list[tree.Node]] = tree.plain
+    """How 2.1 shows the result."""
+
+    line_arguments: int | None = None
+    """How many arguments 2.1 looks at; None: as many as there are parameters."""
+
+    line_defaults: Mapping[str, str] = field(default_factory=dict)
+    """Arguments of the function that only the dialect decides."""
 
 
 def call(farm: Farm, method: str, params: Params) -> Json:
     """Run a command.  Raises MiError."""
-    command = COMMANDS.get(ALIASES.get(method, method))
+    farm.segment.header.add("mi_requests")
+    command = find(method)
     if command is None:
         raise MiError(METHOD_NOT_FOUND, "Method not found")
     return command.function(farm, **_bind(command.params, params))
 
 
-def _bind(known: tuple[Param, ...], given: Params) -> dict[str, str | int]:
+def call_line(farm: Farm, name: str, arguments: Sequence[str]) -> tuple[Json, Sequence[tree.Node]]:
+    """Run a command with arguments of the line protocol; its result, also as a tree.
+
+    Arguments that the command does not look at are ignored, as 2.1 does.  Raises MiError.
+    """
+    farm.segment.header.add("mi_requests")
+    command = find(name)
+    if command is None:
+        raise MiError(METHOD_NOT_FOUND, "Method not found")
+    known = command.params
+    if known and known[-1].kind == list[str]:
+        places: list[Json] = list(arguments[: len(known) - 1])
+        if rest := arguments[len(known) - 1 :]:
+            places.append(list(rest))
+    else:
+        most = len(known) if command.line_arguments is None else command.line_arguments
+        places = list(arguments[:most])
+    result = command.function(farm, **command.line_defaults, **_bind(known, places))
+    return result, command.tree(result)
+
+
+def find(name: str) -> Command | None:
+    """A command by any of its names."""
+    return COMMANDS.get(ALIASES.get(name, name))
+
+
+def _bind(known: tuple[Param, ...], given: Params) -> dict[str, Json]:
     if isinstance(given, Mapping):
         needed = {param.name for param in known if not param.is_optional}
         if not needed <= given.keys() <= {param.name for param in known}:
@@ -85,187 +91,93 @@ def _bind(known: tuple[Param, ...], given: Params) -> dict[str, str | int]:
     return {param.name: _typed(param, named[param.name]) for param in known if param.name in named}
 
 
-def _typed(param: Param, value: Json) -> str | int:
+def _typed(param: Param, value: Json) -> Json:
     """Numbers may come as text and text as numbers: command lines do not tell them apart."""
-    if isinstance(value, (str, int)) and not isinstance(value, bool):
+    if param.kind is object:
+        return value
+    if param.kind == list[str]:
+        items = value if isinstance(value, list) else [value]
+        if all(isinstance(item, str) for item in items):
+            return items
+    elif isinstance(value, (str, int)) and not isinstance(value, bool):
         if param.kind is str:
-            return str(value)
-        if isinstance(value, int) or _is_number(value):
+            return _text_of(value)
+        if isinstance(value, int):
+            return value
+        if destinations.is_number(value.removeprefix("-")):
             return int(value)
     raise MiError(INVALID_PARAMS, "Invalid params", f"Bad type for parameter '{param.name}'")
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 20
+def _text_of(value: str | int) -> str:
+    # Python refuses to write numbers of many thousand digits.
+    return value if isinstance(value, str) else str(value) if abs(value) < 10**20 else "?"
 
 
-# -- destinations ---------------------------------------------------------------------------
+def which(farm: Farm, command: str = "") -> Json:
+    """Names of all commands; of one command, its parameters by name (for completion)."""
+    if not command:
+        return sorted([*COMMANDS, *ALIASES])
+    found = find(command)
+    return [[param.name for param in found.params]] if found else []
 
 
-def ds_set_state(farm: Farm, state: str, group: str, address: str) -> Json:
-    """Give a destination a state, at once and without a threshold (decision 15)."""
-    wanted = _STATES.get(state[:1].lower())
-    if wanted is None:
-        raise MiError(500, "Bad state value")
-    partition, set_id = _parse_group(group)
-    _check_partition(farm, partition, 404)
-    found = farm.registry.table().find(partition, set_id)
-    slots = [
-        destination.slot
-        for destination in (found.destinations if found else ())
-        if destination.uri.lower() == address.lower()
-    ]
-    if not slots:
-        raise MiError(404, "destination not found")
-    for slot in slots:
-        farm.registry.set_state(slot, wanted)
-    return "OK"
-
-
-def ds_list(farm: Farm, full: int = 0, partition: str = "") -> Json:
-    """All partitions with their sets and destinations, or one of them."""
-    if partition:
-        _check_partition(farm, partition, 500)
-    names = [partition] if partition else _partitions(farm)
-    table = farm.registry.table()
-    shown = []
-    for name in names:
-        sets = [_show_set(farm, one, full) for one in table.sets if one.partition == name]
-        shown.append({"name": name} | ({"SETS": sets} if sets else {}))
-    return {"PARTITIONS": shown}
-
-
-def ds_reload(farm: Farm, partition: str = "", inherit_state: str = "y") -> Json:
-    """Load all partitions again; one that is named must exist.
-
-    States of destinations that stay are kept unless ``inherit_state`` is n or 0 (decision 21).
-    """
-    inherit = _YES_NO.get(inherit_state.lower())
-    if inherit is None:
-        data = "Bad type for parameter 'inherit_state'"
-        raise MiError(INVALID_PARAMS, "Invalid params", data)
-    if partition:
-        _check_partition(farm, partition, 500)
-    if not farm.reload(inherit):
-        raise MiError(500, "ERROR Reloading data")
-    return "OK"
-
-
-def _show_set(farm: Farm, one: SetRecord, full: int) -> Json:
-    return {
-        "id": one.id,
-        "Destinations": [_show_destination(farm, each, full) for each in one.destinations],
-    }
-
-
-def _show_destination(farm: Farm, destination: DestinationRecord, full: int) -> Json:
-    shown: dict[str, Json] = {
-        "URI": destination.uri,
-        "state": farm.registry.state(destination.slot).name.capitalize(),
-        "first_hit_counter": _times_selected(farm.segment, destination.slot),
-    }
-    if destination.socket:
-        shown["socket"] = destination.socket
-    if destination.attrs:
-        shown["attr"] = destination.attrs
-    if full:
-        shown["weight"] = destination.weight
-        shown["priority"] = destination.priority
-        if destination.description:
-            shown["description"] = destination.description
-    shown["resolved_addresses"] = [_show_address(each) for each in destination.addresses]
-    return shown
-
-
-def _show_address(address: Address) -> str:
-    ip = f"[{address.ip}]" if ":" in address.ip else address.ip
-    return f"{ip}:{address.port}"
-
-
-def _times_selected(segment: Segment, slot: int) -> int:
-    """Summed over the workers that have started; the process slot of a worker is its rank."""
-    return sum(
-        segment.counters(rank, slot).selected
-        for rank in range(segment.layout.max_workers)
-        if segment.process(rank).starts
-    )
-
-
-def _parse_group(group: str) -> tuple[str, int]:
-    partition, _, number = group.rpartition(":")
-    number = number.strip()
-    if not _is_number(number):
-        raise MiError(500, "bad group value")
-    return partition.strip() or DEFAULT_PARTITION, int(number)
-
-
-def _partitions(farm: Farm) -> list[str]:
-    return [partition.name for partition in resolve(farm.config.dispatcher)]
-
-
-def _check_partition(farm: Farm, name: str, code: int) -> None:
-    if name not in _partitions(farm):
-        raise MiError(code, "ERROR Unknown partition")
-
-
-# -- the farm -------------------------------------------------------------------------------
-
-
-def which(farm: Farm) -> Json:
-    """Names of all commands."""
-    return sorted(COMMANDS)
-
-
-def version(farm: Farm) -> Json:
-    """Product and version."""
-    return {"Server": f"ds_farm ({ds_farm.__version__})"}
-
-
-def uptime(farm: Farm) -> Json:
-    """Since when the farm runs, local time."""
-    now_s, since_s = farm.now_s(), farm.segment.header.created_ns / 1e9
-    return {
-        "Now": time.ctime(now_s),
-        "Up since": time.ctime(since_s),
-        "Up time": f"{int(now_s - since_s)} [sec]",
-    }
-
-
-def ps(farm: Farm) -> Json:
-    """The farm's processes."""
-    rows = [(farm.segment.header.supervisor_pid, "supervisor"), *_processes(farm.segment)]
-    return {
-        "Processes": [
-            {"ID": index, "PID": pid, "Type": kind} for index, (pid, kind) in enumerate(rows)
-        ]
-    }
-
-
-def _processes(segment: Segment) -> Iterator[tuple[int, str]]:
-    for index in range(segment.layout.max_processes):
-        view = segment.process(index)
-        if view.pid:
-            role = Role(view.role)
-            name = role.name.lower()
-            yield view.pid, f"{name} {view.rank}" if role is Role.WORKER else name
-
+_STATISTICS = Param("statistics", list[str])
 
 COMMANDS = {
-    "ds_list": Command(ds_list, (Param("full", int, True), Param("partition", str, True))),
-    "ds_reload": Command(
-        ds_reload, (Param("partition", str, True), Param("inherit_state", str, True))
+    "ds_list": Command(
+        destinations.ds_list,
+        (Param("full", int, True), Param("partition", str, True)),
+        tree.destinations,
+        line_arguments=0,
     ),
-    "ds_set_state": Command(ds_set_state, (Param("state"), Param("group"), Param("address"))),
-    "ps": Command(ps),
-    "uptime": Command(uptime),
-    "version": Command(version),
-    "which": Command(which),
+    "ds_reload": Command(
+        destinations.ds_reload,
+        (Param("partition", str, True), Param("inherit_state", str, True)),
+        line_arguments=1,
+    ),
+    "ds_set_state": Command(
+        destinations.ds_set_state, (Param("state"), Param("group"), Param("address"))
+    ),
+    "event_subscribe": Command(
+        subscribing.event_subscribe,
+        (Param("event"), Param("socket"), Param("expire", int, True)),
+        line_defaults={"format": "line"},
+    ),
+    "events_list": Command(subscribing.events_list, tree=tree.events),
+    "get_statistics": Command(server.get_statistics, (_STATISTICS,)),
+    "kill": Command(server.kill),
+    "list_statistics": Command(server.list_statistics, (Param("statistics", list[str], True),)),
+    "log_level": Command(server.log_level, (Param("level", int, True),), tree.processes),
+    "ps": Command(server.ps, tree=tree.processes),
+    "raise_event": Command(
+        subscribing.raise_event, (Param("event"), Param("params", object, True))
+    ),
+    "reset_statistics": Command(server.reset_statistics, (_STATISTICS,)),
+    "subscribers_list": Command(
+        subscribing.subscribers_list,
+        (Param("event", str, True), Param("socket", str, True)),
+        tree.events,
+    ),
+    "uptime": Command(server.uptime),
+    "version": Command(server.version),
+    "which": Command(which, (Param("command", str, True),)),
 }
-"""Name -> command, in the order of the alphabet."""
+"""Name -> command, in the order of the alphabet; the names are those of OpenSIPS 2.1 to 3.6."""
 
 ALIASES = {
+    "dispatcher:ds_list": "ds_list",
+    "dispatcher:ds_reload": "ds_reload",
+    "dispatcher:ds_set_state": "ds_set_state",
     "dispatcher:list": "ds_list",
     "dispatcher:reload": "ds_reload",
     "dispatcher:set_state": "ds_set_state",
+    "evi:list": "events_list",
+    "evi:raise": "raise_event",
+    "evi:subscribe": "event_subscribe",
+    "evi:subscribers": "subscribers_list",
+    "statistics:get": "get_statistics",
+    "statistics:list": "list_statistics",
+    "statistics:reset": "reset_statistics",
 }
-"""OpenSIPS 4.0's names -> ours, which are OpenSIPS's older ones."""
+"""OpenSIPS 4.0's names -> ours."""

@@ -39,6 +39,13 @@ class MiError(Exception):
         self.data = data
 
 
+Call = Callable[[str, Params], Json]
+"""Runs a command; returns its result or raises MiError."""
+
+GARBAGE = b'{"jsonrpc":"2.0","error":{"code":-32700,"message":"Parse error"},"id":null}'
+"""The reply by HTTP to what is no JSON."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A well-formed request.  ``params`` are by position or by name."""
@@ -49,16 +56,16 @@ class Request:
     is_notification: bool
 
 
-def handle(data: bytes, call: Callable[[str, Params], Json]) -> bytes | None:
-    """The reply to a request, None if it gets none.
+def handle(data: bytes, call: Call, garbage: bytes | None = GARBAGE) -> bytes | None:
+    """The reply to a request, None if it gets none; ``garbage`` to what is no JSON at all.
 
     ``call`` returns a command's result or raises MiError; what else it raises is a bug, which is
     logged with its traceback and answered with -32603.
     """
     try:
         body = _parse(data)
-    except MiError as error:
-        return encode_error(error, None)
+    except MiError:
+        return garbage
     try:
         request = check(body)
     except MiError as error:
@@ -98,6 +105,13 @@ def encode_error(error: MiError, request_id: Id) -> bytes:
     if error.data:
         shown["data"] = error.data
     return _encode({"jsonrpc": "2.0", "error": shown, "id": request_id})
+
+
+def too_long(data: bytes) -> bytes:
+    """The reply to a request whose result does not go into a datagram."""
+    return encode_error(
+        MiError(500, "Internal server error", "reply too long"), _id_of(_parse(data))
+    )
 
 
 def _parse(data: bytes) -> Json:

@@ -7,6 +7,8 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from ds_farm.dispatch.arguments import parse_choices
 from ds_farm.errors import ConfigError
@@ -14,6 +16,9 @@ from ds_farm.script._request import Request
 
 Route = Callable[[Request], object]
 """Called once for each request; what it returns is of no matter."""
+
+EventRoute = Callable[[Any], object]
+"""Called once for each event, a `ds_farm.mi.events.Event` (documentation section 1.6)."""
 
 MODULE_NAME = "ds_farm_routes"
 BUILTIN_HOPS = 70
@@ -25,6 +30,25 @@ def load_route(path: Path) -> Route:
     Raises ConfigError with file and line of a syntax error or of the exception that the module
     raised, or if the function is missing.
     """
+    route = getattr(_load(path), "request_route", None)
+    if not callable(route):
+        raise ConfigError(f"{path}: defines no function request_route(request)")
+    checked: Route = route
+    return checked
+
+
+def load_event_route(path: Path) -> EventRoute | None:
+    """Run the module at ``path`` and return its ``event_route``, None if it has none.
+
+    Raises ConfigError as `load_route`.
+    """
+    route: EventRoute | None = getattr(_load(path), "event_route", None)
+    if route is not None and not callable(route):
+        raise ConfigError(f"{path}: event_route is no function event_route(event)")
+    return route
+
+
+def _load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(MODULE_NAME, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: a routing module is a file that ends in .py")
@@ -46,11 +70,7 @@ def load_route(path: Path) -> Route:
             0,
         )
         raise ConfigError(f"{path}:{line}: {type(error).__name__}: {error}") from error
-    route = getattr(module, "request_route", None)
-    if not callable(route):
-        raise ConfigError(f"{path}: defines no function request_route(request)")
-    checked: Route = route
-    return checked
+    return module
 
 
 def builtin_route(sets: str, algorithm: str, flags: str = "") -> Route:

@@ -10,7 +10,8 @@ import pytest
 from ds_farm.config import Config
 from ds_farm.dispatch.model import Address, Destination, DestinationSet, State
 from ds_farm.dispatch.registry import Registry
-from ds_farm.mi.commands import COMMANDS, Farm, call
+from ds_farm.mi.commands import ALIASES, COMMANDS, call
+from ds_farm.mi.farm import Farm
 from ds_farm.mi.jsonrpc import Json, MiError, Params
 from shm.layout import Role
 from shm.segment import Segment, remove_leftovers
@@ -54,7 +55,7 @@ def farm() -> Iterator[Farm]:
             }
         }
     )
-    yield Farm(config, segment, registry, lambda inherit: True, lambda: 1000.0)
+    yield Farm(config, segment, registry, lambda partition, inherit: True, lambda: 1000.0)
     segment.unlink()
     remove_leftovers(name)
     segment.close()
@@ -202,29 +203,29 @@ def test_unknown_command(farm: Farm, method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "inherit"),
+    ("params", "partition", "inherit"),
     [
-        ([], True),
-        (["part2"], True),
-        (["", "y"], True),
-        ({"inherit_state": 0}, False),
-        (["", "n"], False),
+        ([], "", True),
+        (["part2"], "part2", True),
+        (["", "y"], "", True),
+        ({"inherit_state": 0}, "", False),
+        (["part2", "n"], "part2", False),
     ],
 )
-def test_reload(farm: Farm, params: Params, inherit: bool) -> None:
-    asked: list[bool] = []
+def test_reload(farm: Farm, params: Params, partition: str, inherit: bool) -> None:
+    asked: list[tuple[str, bool]] = []
 
-    def reload(inherit: bool) -> bool:
-        asked.append(inherit)
+    def reload(partition: str, inherit: bool) -> bool:
+        asked.append((partition, inherit))
         return True
 
     made = Farm(farm.config, farm.segment, farm.registry, reload)
     assert call(made, "ds_reload", params) == "OK"
-    assert asked == [inherit]
+    assert asked == [(partition, inherit)]
 
 
 def test_reload_that_fails(farm: Farm) -> None:
-    made = Farm(farm.config, farm.segment, farm.registry, lambda inherit: False)
+    made = Farm(farm.config, farm.segment, farm.registry, lambda partition, inherit: False)
     assert error(made, "ds_reload", []) == (500, "ERROR Reloading data", "")
     assert error(made, "ds_reload", ["part3"]) == (500, "ERROR Unknown partition", "")
 
@@ -234,7 +235,7 @@ def test_names_of_opensips_4_are_aliases(farm: Farm) -> None:
 
 
 def test_which_names_every_command(farm: Farm) -> None:
-    assert call(farm, "which", []) == list(COMMANDS)
+    assert call(farm, "which", []) == sorted([*COMMANDS, *ALIASES])
 
 
 def test_version_uptime_and_processes(farm: Farm) -> None:
