@@ -79,14 +79,14 @@ class Scene:
 
     farm: Farm
     uas: dict[str, Uas]
-    refused: str
+    refused: dict[str, str]
     unknown: str
 
     def now(self, name: str) -> Probed:
         return seen(self.farm)[self.uri(name)]
 
     def uri(self, name: str) -> str:
-        return self.uas[name].uri if name in self.uas else {"refused": self.refused}[name]
+        return self.uas[name].uri if name in self.uas else self.refused[name]
 
     def wait(self, name: str, state: State, ended: int = 2) -> Probed:
         """Until so many probes of a destination have ended, which must leave it in ``state``."""
@@ -105,10 +105,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         uas = {name: stack.enter_context(Uas(script)) for name, script in SCRIPTS.items()}
         uas["ipv6"] = stack.enter_context(Uas(answering("200 OK"), "::1"))
         uas["other port"].answers_from = stack.enter_context(Peer())
-        refused = f"sip:127.0.0.1:{free_port('127.0.0.1')}"
+        refused = {
+            "refused": f"sip:127.0.0.1:{free_port('127.0.0.1')}",
+            "refused over IPv6": f"sip:[::1]:{free_port('::1')}",
+        }
         unknown = "sip:no-such-host.invalid"
         rows = [Row(each.uri, state=int(name == "inactive")) for name, each in uas.items()] + [
-            Row(refused),
+            *map(Row, refused.values()),
             Row(unknown),
         ]
         farm = Farm(
@@ -215,9 +218,10 @@ def test_what_is_no_reply_to_it_fails(scene: Scene, name: str) -> None:
     assert bad > 0
 
 
-def test_refused_counts_at_once(scene: Scene) -> None:
+@pytest.mark.parametrize("name", ["refused", "refused over IPv6"])
+def test_refused_counts_at_once(scene: Scene, name: str) -> None:
     # Decision 18 and RFC 3261 18.4: no waiting for timer F, nothing is sent again.
-    found = scene.wait("refused", PROBING)
+    found = scene.wait(name, PROBING)
     assert set(found.results) == {REFUSED}
     assert found.retransmissions == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from ds_farm.config.opensips import Endpoint, SocketSpec, parse_socket
+from tests.support.net import free_port
 from workers import sockets
 from workers.sockets import Listener, ListenError, attach_spread, open_listeners, spread_program
 
@@ -170,3 +172,33 @@ def test_stream_listens_where_told(monkeypatch: pytest.MonkeyPatch) -> None:
             pass
         with pytest.raises(ListenError, match=f"tcp:{where}: Address already in use"):
             sockets.open_stream(where)
+
+
+@pytest.mark.parametrize("group", ["127.0.0.1", "::1"], indirect=True)
+def test_icmp_is_queued_somewhere_in_the_group(group: Listener) -> None:
+    """Not at the sender: why every worker reads its error queue."""
+
+    def queued() -> list[int]:
+        found = []
+        for each in group.sockets:
+            count = 0
+            with contextlib.suppress(BlockingIOError):
+                while each.recvmsg(1, 0, socket.MSG_ERRQUEUE):
+                    count += 1
+            found.append(count)
+        return found
+
+    for each in group.sockets:
+        sockets.report_errors(each)
+    host = group.sockets[0].getsockname()[0]
+    sent = 0
+    ports = [free_port(host) for _ in range(40)]
+    for port in ports:
+        with contextlib.suppress(ConnectionRefusedError):  # of an earlier one: this did not go out
+            sent += group.sockets[0].sendto(b"x", (host, port)) == 1
+    assert sum(found := queued()) == sent
+    assert sum(1 for count in found if count) > 1, found
+    group.sockets[0].sendto(b"x", (host, ports[0]))
+    for each in group.sockets:
+        sockets.report_errors(each)
+    assert queued() == [0, 0, 0, 0], "what is old goes"
