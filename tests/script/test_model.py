@@ -4,7 +4,7 @@ Each example has sets, weights and states, and fifty steps: calls of ds_select_d
 sets, algorithms and flags, walked to their end, and changes of state.  A short run belongs to
 every test run (some ten thousand selections); more than a million with
 
-    pytest tests/script/test_model.py --hypothesis-profile=long --timeout=7200 -o faulthandler_timeout=0
+    pytest tests/script/test_model.py --hypothesis-profile=long --timeout=7200
 """
 
 from __future__ import annotations
