@@ -181,7 +181,7 @@ def test_set_state_refuses(farm: Farm, params: list[str], code: int, message: st
     [
         ("ds_set_state", [], "Too few or too many parameters"),
         ("ds_set_state", ["a", "1", "sip:x", "more"], "Too few or too many parameters"),
-        ("which", ["more"], "Too few or too many parameters"),
+        ("version", ["more"], "Too few or too many parameters"),
         ("ds_set_state", {"state": "a", "group": "1"}, "Named parameters do not match"),
         ("ds_list", {"fuller": 1}, "Named parameters do not match"),
         ("ds_list", ["x"], "Bad type for parameter 'full'"),
