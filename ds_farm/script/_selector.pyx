@@ -310,8 +310,7 @@ cdef class Selector(BaseRequest):
     cdef int _list_plan(self, str partition, Plan plan) except -1:
         """Write what a selection has to offer into its AVPs; from then on they are what counts.
 
-        The destination in use comes first, then what sets with flag f have.  Without that flag
-        in any set there is nothing to fail over to, and no dst_avp (documentation 1.4.1).
+        The destination in use first, then what sets with flag f have; no dst_avp without that flag.
         """
         cdef Plan ahead = plan.copy()
         cdef Choice choice
@@ -379,6 +378,7 @@ cdef class Selector(BaseRequest):
                 else:
                     self.du = uri
                 plan.index = -1
+                self.x.next_listener = self._listener(str(avp.get(names.sock, "")))
             except ValueError as error:
                 self.complain(f"ds_next_dst: {error}")
                 continue

@@ -494,3 +494,20 @@ def test_the_socket_goes_with_the_destination(script: Script, read: bool) -> Non
             request.forward()
 
         assert [socket for _, _, _, socket in script.route(route)[1]] == [used]
+
+
+@pytest.mark.parametrize(("socket", "used"), [("127.0.0.1:5080", 2), ("", 0)])
+def test_a_destination_of_the_script_has_the_socket_of_its_avp(
+    script: Script, socket: str, used: int
+) -> None:
+    """Not the one of the destination before it, which is 127.0.0.2:5070."""
+
+    def route(request: Request) -> None:
+        request.ds_select_dst("1", "8", "f")
+        request.avp.put_all("ds_dst_failover", [A, "sip:203.0.113.9"])
+        request.avp.put_all("ds_sock_failover", ["", socket])
+        assert request.ds_next_dst()
+        request.forward()
+
+    ((_, ip, _, number),) = script.route(route)[1]
+    assert (ip, number) == ("203.0.113.9", used)
