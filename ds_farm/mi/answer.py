@@ -14,7 +14,10 @@ from ds_farm.mi.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, Json, MiError, 
 
 logger = logging.getLogger(__name__)
 
-TOO_FEW = "Too few or too many arguments"
+BAD_PARAM = "Bad parameter"
+_BAD_PARAMS = {"Too few or too many parameters": "Too few or too many arguments"}
+"""4.0's words -> 2.1's; all others are `BAD_PARAM`."""
+
 PARSE_ERROR = b"400 Parse_error"
 TOO_LONG = line.encode_failure(500, "Internal server error")
 
@@ -86,7 +89,7 @@ def _run(farm: Farm, request: line.Request, *, closed: bool) -> bytes | None:
         result, nodes = commands.call_line(farm, request.command, request.arguments)
     except MiError as error:
         if error.code == INVALID_PARAMS:
-            return line.encode(400, error.data or TOO_FEW, closed=closed)
+            return line.encode(400, _BAD_PARAMS.get(error.data, BAD_PARAM), closed=closed)
         if error.code == METHOD_NOT_FOUND:
             return None
         return line.encode(error.code, error.message, closed=closed)

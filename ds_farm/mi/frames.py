@@ -10,6 +10,7 @@ that is not and looks for the next beginning behind it, so that nobody else's is
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,8 +78,12 @@ class Frames:
                 end = _json_end(self._rest, found.end())
                 if end < 0:
                     return
-                yield Frame(True, found[1], self._rest[found.end() : end])
-                self._rest = self._rest[end:]
+                body = self._rest[found.end() : end]
+                if _is_json(body):
+                    yield Frame(True, found[1], body)
+                    self._rest = self._rest[end:]
+                else:  # or it has swallowed the beginning of somebody else's
+                    self._skip()
                 continue
             if _JSON_BEGUN.fullmatch(self._rest):
                 return
@@ -94,6 +99,14 @@ class Frames:
         keep = found.start() if found else len(self._rest)
         self.discarded += keep
         self._rest = self._rest[keep:]
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _json_end(data: bytes, start: int) -> int:
