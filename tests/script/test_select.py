@@ -361,3 +361,23 @@ def test_selections_and_picks_are_counted(script: Script) -> None:
     _down(script, *ABCDE)
     script.chosen("1", "4")
     assert (counters.selections, counters.failures) == (7, 1)
+
+
+def test_before_the_first_table_nothing_is_found() -> None:
+    with Script(None, ScriptSettings(blacklists={"list": ("default", (1,))})) as script:
+
+        def route(request: Request) -> list[int]:
+            return [
+                request.ds_select_dst("1", "4", "f"),
+                request.ds_select_domain("1", "4"),
+                request.ds_next_dst(),
+                request.ds_mark_dst(),
+                request.ds_count("1", "a", "$var(n)"),
+                request.ds_is_in_list("192.0.2.1"),
+                request.use_blacklist("list"),
+                request.is_blacklisted("list", "192.0.2.1"),
+            ]
+
+        assert script.run(route) == [-1, -1, -1, -1, -1, -1, 1, -1]
+        script.publish({1: [A]})
+        assert script.chosen("1", "4") == A

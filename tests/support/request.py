@@ -72,7 +72,7 @@ class Script:
 
     def __init__(
         self,
-        sets: Mapping[int, Rows] | Sequence[DestinationSet],
+        sets: Mapping[int, Rows] | Sequence[DestinationSet] | None,
         settings: ScriptSettings | None = None,
         *,
         sockets: list[tuple[str, int, str, int]] | None = None,
@@ -101,7 +101,8 @@ class Script:
             self.segment,
             0,
         )
-        self.publish(sets)
+        if sets is not None:
+            self.publish(sets)
 
     def __enter__(self) -> Self:
         return self
