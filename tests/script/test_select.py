@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ds_farm.dispatch.model import State
+from ds_farm.dispatch.model import Address, State
 from ds_farm.script._request import Request
 from ds_farm.script.settings import AvpNames, ScriptSettings
 from tests.support.message import Sip
@@ -90,8 +90,6 @@ def test_ds_select_domain_without_a_port_drops_the_old_one(script: Script) -> No
 
 
 def test_ipv6_destinations(script: Script) -> None:
-    from ds_farm.dispatch.model import Address  # noqa: PLC0415
-
     uri = "sip:[2001:db8::7]:5077"
     script.publish({1: [dest(uri, addresses=(Address("2001:db8::7", 5077),))]})
     assert script.chosen("1", "4") == uri
