@@ -246,10 +246,10 @@ cdef class Loop:
         cdef Peer to
         cdef NoticeBox box = self._core.notices
         cdef ssize_t n
-        cdef int i
+        cdef int _i
         vector.iov_base = self._inbox.data[0]
         vector.iov_len = DATAGRAM
-        for i in range(BATCH):
+        for _i in range(BATCH):
             memset(&message, 0, sizeof(message))
             message.msg_name = &to
             message.msg_namelen = sizeof(Peer)
