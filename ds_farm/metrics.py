@@ -61,6 +61,17 @@ RESTARTS = Metric(
 LOCK_RECOVERIES = Metric(
     "ds_farm_lock_recoveries_total", "Locks taken over from a process that died with them."
 )
+STATE_CHANGES_UNKNOWN = Metric(
+    "ds_farm_state_changes_unknown_total",
+    "Changes of state that nothing is known of, so there was no event.",
+)
+EVENTS = Metric("ds_farm_events_total", "Events raised, whoever heard them.")
+EVENT_DELIVERIES = Metric(
+    "ds_farm_event_deliveries_total",
+    "Events for one subscriber each: delivered, or dropped (queue full, not reachable, refused).",
+    ("result",),
+)
+MI_REQUESTS = Metric("ds_farm_mi_requests_total", "Commands of the management interface.")
 
 WORKER_MESSAGES = Metric(
     "ds_farm_worker_messages_total",
@@ -171,6 +182,13 @@ def _farm(segment: Segment, build: Build) -> Iterator[Family]:
     yield DISCARDED, [((), header.rows_skipped)]
     yield DATABASE_UP, [((), header.database_up)]
     yield LOCK_RECOVERIES, [((), sum(header.words("lock_recoveries")))]
+    yield STATE_CHANGES_UNKNOWN, [((), header.changes_unknown)]
+    yield EVENTS, [((), header.events_raised)]
+    yield (
+        EVENT_DELIVERIES,
+        [(("delivered",), header.events_delivered), (("dropped",), header.events_dropped)],
+    )
+    yield MI_REQUESTS, [((), header.mi_requests)]
 
 
 def _processes(segment: Segment, build: Build, now_ns: int) -> Iterator[Family]:

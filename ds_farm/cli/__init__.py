@@ -18,6 +18,7 @@ from ds_farm.cli.check import check
 from ds_farm.cli.demo import demo
 from ds_farm.cli.init import init
 from ds_farm.cli.listing import list_destinations
+from ds_farm.cli.mi import mi
 from ds_farm.cli.run import run
 from ds_farm.errors import FarmError
 
@@ -35,6 +36,8 @@ app.command()(run)
 app.command()(init)
 app.command()(check)
 app.command("list")(list_destinations)
+# A value such as -1 is no option.
+app.command(context_settings={"ignore_unknown_options": True})(mi)
 app.command()(demo)
 
 

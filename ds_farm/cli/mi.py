@@ -1,0 +1,151 @@
+"""``ds-farm mi``: the commands of the management interface of a running farm."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ds_farm.cli.options import CONFIG_NAME, NOT_REACHABLE, load_config, refuse
+
+Json = Any
+MOST_REPLY_BYTES = 64 << 20
+TIMEOUT_S = 20.0
+
+
+def mi(
+    command: Annotated[str, typer.Argument(metavar="COMMAND", help="Such as ds_list; try which.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ARGUMENT]...", help="By place, or all of them as name=value."),
+    ] = None,
+    config: Annotated[
+        Path, typer.Option("-c", "--config", metavar="FILE", help="Configuration of the farm.")
+    ] = Path(CONFIG_NAME),
+    url: Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", help="Its MI address instead: http://host:port/mi."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Run a command of the management interface, as opensips-cli does.
+
+    It goes to mi.http of the configuration, with mi.http_token if there is one.
+    'ds-farm mi ds_list' shows destinations, 'ds-farm mi ds_set_state i 1 sip:192.0.2.1' takes one
+    out, 'ds-farm mi which' names all commands.
+    """
+    token = None
+    if url is None or config.exists():
+        settings = load_config(config).mi
+        token = settings.http_token
+        if url is None:
+            if settings.http is None:
+                refuse(f"{config}: mi.http is off, so 'ds-farm mi' has no way to the farm")
+            url = f"http://{settings.http}/mi"
+    answer = _ask(url, token, command, _params(arguments or []))
+    if "error" in answer:
+        error = answer["error"]
+        data = f" ({error['data']})" if error.get("data") else ""
+        refuse(f"{command}: {error.get('code')} {error.get('message')}{data}")
+    result = answer.get("result")
+    if as_json:
+        json.dump(result, sys.stdout, indent=2)
+        print()
+    else:
+        _show(result)
+
+
+def _params(arguments: list[str]) -> Json:
+    """By name if each has the form name=value, as opensips-cli takes it; else by place."""
+    pairs = [text.partition("=") for text in arguments]
+    if pairs and all(equals and name.isidentifier() for name, equals, _ in pairs):
+        return {name: value for name, _, value in pairs}
+    return arguments
+
+
+def _ask(url: str, token: str | None, method: str, params: Json) -> Json:
+    import urllib.error  # noqa: PLC0415 - keeps `--help` quick
+    import urllib.request  # noqa: PLC0415 - the same
+
+    if method in ("get_statistics", "statistics:get", "reset_statistics", "statistics:reset"):
+        params = [params] if isinstance(params, list) else params
+    body = json.dumps({"jsonrpc": "2.0", "method": method, "params": params, "id": 1})
+    headers = {"Content-Type": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    try:
+        request = urllib.request.Request(url, body.encode(), headers)
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:
+            answer = json.loads(reply.read(MOST_REPLY_BYTES))
+    except urllib.error.HTTPError as error:
+        with error:
+            text = error.read(200).decode(errors="replace").strip()
+        refuse(f"{url}: HTTP {error.code}: {text}", NOT_REACHABLE)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        refuse(f"no farm answers at {url}: {reason}", NOT_REACHABLE)
+    if not isinstance(answer, dict):
+        refuse(f"{url}: that is no reply of a management interface", NOT_REACHABLE)
+    return answer
+
+
+def _show(result: Json) -> None:
+    """As tables where there are rows, else as lines."""
+    if isinstance(result, dict) and "PARTITIONS" in result:
+        _print_table(_destinations(result))
+    elif isinstance(result, dict) and (rows := _rows(result)):
+        _print_table(rows)
+    elif isinstance(result, dict):
+        for name, value in result.items():
+            print(f"{name}: {value if isinstance(value, (str, int)) else json.dumps(value)}")
+    else:
+        for line in result if isinstance(result, list) else [result]:
+            print(line if isinstance(line, str) else json.dumps(line))
+
+
+def _rows(result: dict[str, Json]) -> list[dict[str, Json]]:
+    """The rows of ``{"Processes": [...]}`` and the like."""
+    values = list(result.values())
+    if len(values) == 1 and isinstance(values[0], list):
+        return [row for row in values[0] if isinstance(row, dict)]
+    return []
+
+
+def _destinations(result: dict[str, Json]) -> list[dict[str, Json]]:
+    """ds_list, a row for each destination."""
+    return [
+        {
+            "partition": partition["name"],
+            "set": one["id"],
+            "URI": destination["URI"],
+            **{name: value for name, value in destination.items() if name != "URI"},
+        }
+        for partition in result["PARTITIONS"]
+        for one in partition.get("SETS", ())
+        for destination in one["Destinations"]
+    ]
+
+
+def _print_table(rows: list[dict[str, Json]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - Rich, for this command alone
+    from rich.table import Table  # noqa: PLC0415 - the same
+    from rich.text import Text  # noqa: PLC0415 - the same
+
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(box=None)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(row.get(name, ""))) for name in names))
+    console = Console()
+    # A pipe gets whole lines, whatever their length.
+    (console if console.is_terminal else Console(width=200)).print(table)
+
+
+def _cell(value: Json) -> str:
+    if isinstance(value, list):
+        return " ".join(_cell(each) for each in value)
+    return str(value.get("socket", value)) if isinstance(value, dict) else str(value)
