@@ -134,3 +134,40 @@ def test_routing_modules_load(where: str, block: str, tmp_path: Path) -> None:
 def test_there_are_examples() -> None:
     assert {where for where, _ in _blocks("python")} >= {"README.md", "docs/routing.md"}
     assert {where for where, _ in _blocks("toml")} >= {"README.md", "docs/configuration.md"}
+
+
+SOURCES = [
+    path
+    for folder in ("ds_farm", "workers", "shm", "tests")
+    for kind in ("py", "pyx", "pxd")
+    for path in (ROOT / folder).rglob(f"*.{kind}")
+]
+
+
+def _cited(word: str, numbers: str) -> dict[str, str]:
+    """Number -> a file that names it: ``semantics 2.3, 2.4``, ``decisions 14 to 17``."""
+    found: dict[str, str] = {}
+    for path in SOURCES:
+        text = re.sub(r"\s+#?\s*", " ", path.read_text(encoding="utf-8"))
+        for group in re.findall(
+            rf"\b{word}(?: sections?)? ({numbers}(?:(?:,| and| to) {numbers})*)", text
+        ):
+            for number in re.findall(numbers, group):
+                found.setdefault(number, str(path.relative_to(ROOT)))
+    return found
+
+
+def test_every_cited_section_of_the_semantics_is_there() -> None:
+    text = (ROOT / "docs" / "opensips-semantics.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"^(?:## |\*\*)(\d(?:\.\d)?) ", text, re.MULTILINE))
+    cited = _cited("[Ss]emantics", r"\d(?:\.\d)?")
+    assert {"2.3", "6.4"} <= cited.keys()
+    assert {number: where for number, where in cited.items() if number not in known} == {}
+
+
+def test_every_cited_decision_is_there() -> None:
+    text = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"^\| (\d+) \|", text, re.MULTILINE))
+    cited = _cited("[Dd]ecisions?", r"\d+")
+    assert "21" in cited
+    assert {number: where for number, where in cited.items() if number not in known} == {}
