@@ -114,6 +114,26 @@ OVERVIEW = Dashboard(
             "mps",
         ),
         Panel(
+            "State changes and events",
+            (
+                Query(
+                    f"sum(increase(ds_farm_destination_state_changes_total{{{ME}}}{RATE}))",
+                    "changes of state",
+                ),
+                Query(
+                    f"sum by (result) (increase(ds_farm_event_deliveries_total{{{ME}}}{RATE}))",
+                    "events {{result}}",
+                ),
+            ),
+            "A dropped event: its subscriber was too slow or not there.",
+        ),
+        Panel(
+            "Management requests",
+            (Query(f"sum(rate(ds_farm_mi_requests_total{{{ME}}}{RATE}))", "requests"),),
+            "Of all transports.",
+            "reqps",
+        ),
+        Panel(
             "Reloads",
             (
                 Query(
