@@ -11,21 +11,44 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ds_farm.config.addresses import Subscriber
 from ds_farm.dispatch.journal import Change, Journal
 from ds_farm.dispatch.registry import Registry
 from ds_farm.mi.events import DISPATCHER_STATUS, Event, state_changed
-from ds_farm.mi.subscriptions import Subscriptions
+from ds_farm.mi.subscriptions import Subscription, Subscriptions
 from shm import note
 from shm.errors import SegmentError
 from shm.segment import Segment
 from workers.delivery import LAST_S, Sender, Way, way_to, way_to_function
 
+if TYPE_CHECKING:
+    from ds_farm.config import Config
+
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.02
 NOTE = "subscriptions"
+
+
+def subscriptions_of(config: Config, farm: str) -> Subscriptions:
+    """Those of the configuration, and those by MI that a predecessor has noted."""
+
+    def save(data: bytes) -> None:
+        try:
+            note.write(farm, NOTE, data)
+        except OSError as error:
+            logger.error("subscriptions by MI would not survive this process: %s", error)
+
+    fixed = [Subscription(DISPATCHER_STATUS, one) for one in config.events.subscribers]
+    made = Subscriptions(fixed, save)
+    if noted := note.read(farm, NOTE):
+        try:
+            made.load(noted)
+        except ValueError as error:
+            logger.error("subscriptions by MI are lost: %s", error)
+    return made
 
 
 class Announcer(threading.Thread):
@@ -48,7 +71,6 @@ class Announcer(threading.Thread):
         self._generation = 0
         self._senders: dict[Subscriber, Sender] = {}
         self._route = self._start("event_route", way_to_function(route)) if route else None
-        self._noted = note.read(segment.farm, NOTE)
         self.stopping = False
         self._take_over()
 
@@ -58,11 +80,6 @@ class Announcer(threading.Thread):
         if lost > 0:
             header.add("events_dropped", lost)
             logger.warning("%d events were lost with the process before this one", lost)
-        if self._noted:
-            try:
-                self._subscriptions.load(self._noted)
-            except ValueError as error:
-                logger.error("subscriptions by MI are lost: %s", error)
 
     def raise_event(self, event: Event) -> None:
         """From any thread: announce an event after those that are due."""
@@ -81,7 +98,6 @@ class Announcer(threading.Thread):
             self._announce_change(change, now_s)
         while not self._raised.empty():
             self._announce(self._raised.get(), now_s)
-        self._keep_note()
         self._end_senders(now_s)
 
     def finish(self) -> None:
@@ -141,17 +157,3 @@ class Announcer(threading.Thread):
             wanted = {one.subscriber for one in self._subscriptions.current(now_s)}
             for subscriber in [each for each in self._senders if each not in wanted]:
                 self._senders.pop(subscriber).stopping = True
-
-    def _keep_note(self) -> None:
-        """Subscriptions by MI outlive this process."""
-        data = self._subscriptions.dump()
-        if data != self._noted:
-            self._noted = data
-            try:
-                note.write(self._segment.farm, NOTE, data)
-            except OSError as error:
-                logger.error("subscriptions by MI would not survive this process: %s", error)
-
-
-EVENT = DISPATCHER_STATUS
-"""What subscribers of the configuration get."""

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 from ds_farm.dispatch.registry import Registry
 from ds_farm.mi.farm import Farm
-from ds_farm.mi.subscriptions import Subscription, Subscriptions
 from shm.segment import Segment
-from workers.announcer import EVENT, Announcer
+from workers.announcer import Announcer, subscriptions_of
 from workers.httpd import TURN_S, Server
 from workers.mi_datagram import Datagrams
 from workers.mi_fifo import Fifo
@@ -67,7 +66,7 @@ class Control:
         self._context = context
         registry = Registry(context.segment)
         registry.announce()
-        subscriptions = Subscriptions(Subscription(EVENT, one) for one in config.events.subscribers)
+        subscriptions = subscriptions_of(config, context.segment.farm)
         self._announcer = Announcer(context.segment, subscriptions, _event_route(config))
         farm = Farm(
             config,

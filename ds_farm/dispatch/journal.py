@@ -16,7 +16,7 @@ NOTES
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from ds_farm.dispatch.model import State
@@ -85,7 +85,7 @@ class Journal:
         self._hole_ns = 0
         self._scan_due_ns = 0
 
-    def read(self, now_ns: int) -> Iterator[Change]:
+    def read(self, now_ns: int) -> Generator[Change, None, None]:
         """Changes since the last call.  Each one that is taken is announced."""
         for change in self._records(now_ns):
             yield from self._in_order(change, now_ns)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ds_farm.config.addresses import Subscriber, parse_subscriber
@@ -38,8 +38,14 @@ class TooManyError(Exception):
 class Subscriptions:
     """All of a farm."""
 
-    def __init__(self, fixed: Iterable[Subscription] = ()) -> None:
+    def __init__(
+        self,
+        fixed: Iterable[Subscription] = (),
+        save: Callable[[bytes], None] = lambda data: None,
+    ) -> None:
+        """``save`` gets what `load` takes after each change, before its requester hears of it."""
         self._fixed = tuple(fixed)
+        self._save = save
         self._by_mi: dict[tuple[str, Subscriber], Subscription] = {}
         self._guard = threading.Lock()
 
@@ -51,11 +57,13 @@ class Subscriptions:
             if key not in self._by_mi and len(self._by_mi) >= MOST:
                 raise TooManyError
             self._by_mi[key] = Subscription(event, subscriber, expire_s, now_s + expire_s)
+            self._save(self._dump())
 
     def remove(self, event: str, subscriber: Subscriber) -> None:
         """End a subscription by MI, if there is one."""
         with self._guard:
-            self._by_mi.pop((event, subscriber), None)
+            if self._by_mi.pop((event, subscriber), None):
+                self._save(self._dump())
 
     def current(self, now_s: float) -> list[Subscription]:
         """Those that have not expired, the configuration's first."""
@@ -68,17 +76,16 @@ class Subscriptions:
         for key in [key for key, one in self._by_mi.items() if now_s >= one.until_s]:
             del self._by_mi[key]
 
-    def dump(self) -> bytes:
-        """Those by MI, for `load`."""
-        with self._guard:
-            rows = [
-                [one.event, str(one.subscriber), one.expire_s, one.until_s]
-                for one in self._by_mi.values()
-            ]
+    def _dump(self) -> bytes:
+        """Those by MI; the caller has the guard."""
+        rows = [
+            [one.event, str(one.subscriber), one.expire_s, one.until_s]
+            for one in self._by_mi.values()
+        ]
         return json.dumps(rows).encode()
 
     def load(self, data: bytes) -> None:
-        """What a predecessor has dumped; ValueError if it is something else."""
+        """What a predecessor has saved; ValueError if it is something else."""
         try:
             found = {}
             for event, text, expire_s, until_s in json.loads(data):

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.farm import Farm
+from tests.support.farm import Farm, Settings
 from tests.support.net import free_port
 from tests.support.wait import until
 
@@ -31,7 +31,7 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     directory = tmp_path_factory.mktemp("opensips-cli")
     replies = directory / "replies"
     replies.mkdir()
-    settings = {
+    settings: Settings = {
         "mi": {
             "fifo": str(directory / "fifo"),
             "fifo_reply_dir": str(replies),

@@ -16,7 +16,7 @@ import pytest
 
 from shm.layout import Role
 from tests.fuzz.mi_inputs import Target, inputs, run
-from tests.support.farm import Farm
+from tests.support.farm import Farm, Settings
 from tests.support.net import free_port
 from tests.support.wait import until
 
@@ -40,7 +40,7 @@ def test_parsers(target: Target, transport: str) -> None:
 def test_running_farm(tmp_path: Path) -> None:
     port = free_port("127.0.0.1")
     fifo, unix = tmp_path / "fifo", tmp_path / "mi.sock"
-    settings = {
+    settings: Settings = {
         "mi": {
             "fifo": str(fifo),
             "fifo_reply_dir": str(tmp_path),

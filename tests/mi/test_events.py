@@ -60,10 +60,14 @@ def test_subscription_is_one_whoever_asks_again() -> None:
 
 
 def test_subscriptions_outlive_their_process() -> None:
-    made, after = Subscriptions(), Subscriptions()
+    saved: list[bytes] = []
+    made, after = Subscriptions(save=saved.append), Subscriptions()
     made.add(DISPATCHER_STATUS, SUBSCRIBER, 10, 100.0)
-    after.load(made.dump())
+    after.load(saved[-1])
     assert after.current(105.0) == made.current(105.0)
+    made.remove(DISPATCHER_STATUS, SUBSCRIBER)
+    after.load(saved[-1])
+    assert after.current(105.0) == []
     with pytest.raises(ValueError, match="no list of subscriptions"):
         after.load(b'[["E","udp:nowhere"]]')
 
