@@ -18,11 +18,13 @@ from dataclasses import dataclass
 MOST_BYTES = 1 << 16
 """Of one request."""
 
+LONGEST_TOKEN = 8
+"""A mistake so near to the end may be a token of which the rest is still to come."""
+
+_DECODER = json.JSONDecoder()
 _JSON = re.compile(rb":([^:\s{\[\"]{0,255}):[ \t]*(?=[{\[])")
 _JSON_BEGUN = re.compile(rb":[^:\s{\[\"]{0,255}(:[ \t]*)?\Z")
 _NEXT = re.compile(rb":[\w-]{0,255}:[ \t]*[{\[]|(?<=\n):")
-_BRACKET = re.compile(rb'["{}\[\]]')
-_QUOTE = re.compile(rb'["\\]')
 _END = re.compile(rb"\r?\n[ \t]*\r?\n")
 
 
@@ -42,6 +44,7 @@ class Frames:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._may_have_end = True
         self.discarded = 0
         """Bytes that were no request."""
 
@@ -52,6 +55,7 @@ class Frames:
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Requests that are whole now."""
+        self._may_have_end = True
         self._rest += data
         yield from self._whole()
         while len(self._rest) > MOST_BYTES:
@@ -75,20 +79,22 @@ class Frames:
                 continue
             found = _JSON.match(self._rest)
             if found:
-                end = _json_end(self._rest, found.end())
-                if end < 0:
+                length = _json_length(self._rest[found.end() :].decode("latin-1"))
+                if length is None:
                     return
-                body = self._rest[found.end() : end]
-                if _is_json(body):
-                    yield Frame(True, found[1], body)
+                if length:
+                    end = found.end() + length
+                    yield Frame(True, found[1], self._rest[found.end() : end])
                     self._rest = self._rest[end:]
-                else:  # or it has swallowed the beginning of somebody else's
+                else:
                     self._skip()
                 continue
             if _JSON_BEGUN.fullmatch(self._rest):
                 return
-            line_end = _END.search(self._rest)
+            # What has no end has none further back either: one look for all beginnings.
+            line_end = _END.search(self._rest) if self._may_have_end else None
             if not line_end:
+                self._may_have_end = False
                 return
             yield Frame(False, b"", self._rest[: line_end.start()])
             self._rest = self._rest[line_end.end() :]
@@ -101,36 +107,16 @@ class Frames:
         self._rest = self._rest[keep:]
 
 
-def _is_json(data: bytes) -> bool:
+def _json_length(text: str) -> int | None:
+    """How long the JSON is that ``text`` begins with; None if more must come, 0 if it is none.
+
+    One character a byte: structure is ASCII.  What is wrong is found where it stands, so that many
+    beginnings in a row do not cost a look at all that follows, each.
+    """
     try:
-        json.loads(data)
+        return _DECODER.raw_decode(text)[1]
+    except json.JSONDecodeError as error:
+        is_cut = error.msg.startswith("Unterminated") or len(text) - error.pos <= LONGEST_TOKEN
+        return None if is_cut else 0
     except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _json_end(data: bytes, start: int) -> int:
-    """Where the object or list that begins at ``start`` ends, -1 if it does not."""
-    depth, at = 0, start
-    while found := _BRACKET.search(data, at):
-        at = found.end()
-        match found[0]:
-            case b"{" | b"[":
-                depth += 1
-            case b"}" | b"]":
-                depth -= 1
-                if depth <= 0:
-                    return at
-            case _:
-                at = _string_end(data, at)
-                if at < 0:
-                    return -1
-    return -1
-
-
-def _string_end(data: bytes, at: int) -> int:
-    while found := _QUOTE.search(data, at):
-        if found[0] == b'"':
-            return found.end()
-        at = found.end() + 1
-    return -1
+        return 0

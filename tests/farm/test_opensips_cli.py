@@ -48,7 +48,7 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
 def options(farm: Farm, transport: str) -> list[str]:
     """What tells opensips-cli where the farm is."""
     host, port = farm.mi_address
-    values = {
+    known: dict[str, dict[str, object]] = {
         "fifo": {
             "communication_type": "fifo",
             "fifo_file": farm.directory / "fifo",
@@ -64,8 +64,8 @@ def options(farm: Farm, transport: str) -> list[str]:
             "communication_type": "datagram",
             "datagram_unix_socket": farm.directory / "mi.sock",
         },
-    }[transport]
-    return [text for key, value in values.items() for text in ("-o", f"{key}={value}")]
+    }
+    return [text for key, value in known[transport].items() for text in ("-o", f"{key}={value}")]
 
 
 def run(farm: Farm, transport: str, *command: str) -> subprocess.CompletedProcess[str]:

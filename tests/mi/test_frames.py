@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +66,20 @@ def test_memory_is_bounded() -> None:
         assert list(frames.feed(b':r:{"' + b"x" * 8192)) == []
         assert len(frames._rest) <= MOST_BYTES
     assert list(frames.feed(b"\n:which:reply\n\n")) or list(frames.expire())
+
+
+@pytest.mark.parametrize(
+    "piece", [b":r:{", b'{"', b"\n:", b":", b":r:[{", b"\n:x:", b":r:{:r:{", b'":r:{']
+)
+def test_no_input_costs_more_than_a_moment(piece: bytes) -> None:
+    frames = Frames()
+    data = (piece * MOST_BYTES)[:MOST_BYTES]
+    started_s = time.process_time()
+    list(frames.feed(data))
+    list(frames.feed(data + b"]}" * 1000))
+    list(frames.expire())
+    assert time.process_time() - started_s < 1.5
+    assert list(frames.feed(b":r:" + JSON)) == [json_frame()]
 
 
 @given(st.lists(st.binary(max_size=40) | st.sampled_from([b":r:" + JSON, b":a:b\n\n", b":r:{"])))
