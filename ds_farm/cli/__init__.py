@@ -19,6 +19,7 @@ from ds_farm.cli.demo import demo
 from ds_farm.cli.init import init
 from ds_farm.cli.listing import list_destinations
 from ds_farm.cli.mi import mi
+from ds_farm.cli.reload import reload
 from ds_farm.cli.run import run
 from ds_farm.errors import FarmError
 
@@ -36,6 +37,7 @@ app.command()(run)
 app.command()(init)
 app.command()(check)
 app.command("list")(list_destinations)
+app.command()(reload)
 # A value such as -1 is no option.
 app.command(context_settings={"ignore_unknown_options": True})(mi)
 app.command()(demo)

@@ -37,25 +37,36 @@ def mi(
     'ds-farm mi ds_list' shows destinations, 'ds-farm mi ds_set_state i 1 sip:192.0.2.1' takes one
     out, 'ds-farm mi which' names all commands.
     """
-    token = None
-    if url is None or config.exists():
-        settings = load_config(config).mi
-        token = settings.http_token
-        if url is None:
-            if settings.http is None:
-                refuse(f"{config}: mi.http is off, so 'ds-farm mi' has no way to the farm")
-            url = f"http://{settings.http}/mi"
-    answer = _ask(url, token, command, _params(arguments or []))
-    if "error" in answer:
-        error = answer["error"]
-        data = f" ({error['data']})" if error.get("data") else ""
-        refuse(f"{command}: {error.get('code')} {error.get('message')}{data}")
+    address, token = find_address(config, url, "mi")
+    answer = ask(address, token, command, _params(arguments or []))
+    refuse_error(command, answer)
     result = answer.get("result")
     if as_json:
         json.dump(result, sys.stdout, indent=2)
         print()
     else:
         _show(result)
+
+
+def find_address(config: Path, url: str | None, command: str) -> tuple[str, str | None]:
+    """MI address and token: ``url`` if given, else mi.http of ``config``; exits if that is off."""
+    token = None
+    if url is None or config.exists():
+        settings = load_config(config).mi
+        token = settings.http_token
+        if url is None:
+            if settings.http is None:
+                refuse(f"{config}: mi.http is off, so 'ds-farm {command}' has no way to the farm")
+            url = f"http://{settings.http}/mi"
+    return url, token
+
+
+def refuse_error(command: str, answer: Json) -> None:
+    """Exit with the farm's reason if ``answer`` is an error."""
+    if "error" in answer:
+        error = answer["error"]
+        data = f" ({error['data']})" if error.get("data") else ""
+        refuse(f"{command}: {error.get('code')} {error.get('message')}{data}")
 
 
 def _params(arguments: list[str]) -> Json:
@@ -66,7 +77,8 @@ def _params(arguments: list[str]) -> Json:
     return arguments
 
 
-def _ask(url: str, token: str | None, method: str, params: Json) -> Json:
+def ask(url: str, token: str | None, method: str, params: Json) -> Json:
+    """The farm's JSON-RPC reply; exits as not reachable if there is none."""
     import urllib.error  # noqa: PLC0415 - keeps `--help` quick
     import urllib.request  # noqa: PLC0415 - the same
 
