@@ -87,8 +87,16 @@ class Farm:
             if kind.count is Count.PER_RANK:
                 for rank in range(self.config.farm.children):
                     yield self.worker_place(kind, rank)
-            elif kind.count is Count.ONE or kind.listens_at in self.streams:
+            elif kind.count is Count.ONE or self._has_work(kind):
                 yield self._place(kind, self.config.farm.max_children + self.table.index(kind), 0)
+
+    def _has_work(self, kind: ProcessKind) -> bool:
+        """It listens somewhere; or it tells of events: the routing module may want to hear."""
+        if kind.listens_at in self.streams:
+            return True
+        config, places = self.config, self.places_of_mi
+        hears = bool(config.events.subscribers or config.route_module)
+        return kind.has_places and bool(places.fifo or places.datagrams or hears)
 
     def worker_place(self, kind: ProcessKind, rank: int) -> Child:
         """A place for one more SIP worker; its process slot has the number of its rank."""

@@ -24,6 +24,7 @@ from ds_farm.dispatch.model import DestinationSet
 from ds_farm.dispatch.registry import Registry
 from ds_farm.errors import ConfigError, DatabaseError
 from shm.errors import SegmentError
+from workers.flush import FLUSH_S, Flusher
 from workers.process import ProcessContext
 from workers.resolve import DEADLINE_S, Resolver, system_lookup
 
@@ -39,6 +40,7 @@ FIRST_RESOLVE_S = 0.3
 """The first table does not wait longer for names; they are asked for again at once."""
 
 COLLECT_S = 1.0
+LAST_FLUSH_S = 2.0
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 10.0
 LONGEST_WORK_S = 120.0
@@ -64,6 +66,8 @@ class Loader:
         self._registry = Registry(context.segment)
         self._resolver = Resolver(system_lookup(context.config.farm.socket))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._flusher = Flusher(context.config, self._registry)
+        self._flush_due_s = time.monotonic() + FLUSH_S
         self._loaded: Loaded | None = None
         self._resolve_due_s = self._collect_due_s = 0.0
 
@@ -80,6 +84,8 @@ class Loader:
         while not self._context.stopping:
             self._context.wait(TURN_S)
             self._turn(time.monotonic())
+        # A database that hangs does not hold up the end.
+        wait([self._thread.submit(self._flusher.flush)], LAST_FLUSH_S)
 
     def _turn(self, now_s: float) -> None:
         header = self._header
@@ -89,6 +95,9 @@ class Loader:
             self._reload(header.reload_requests)
         elif self._loaded and self._loaded.unknown and now_s >= self._resolve_due_s:
             self._resolve_again(self._loaded)
+        if now_s >= self._flush_due_s:
+            self._flush_due_s = now_s + FLUSH_S
+            self._do(self._flusher.flush)
         if now_s >= self._collect_due_s:
             self._collect_due_s = now_s + COLLECT_S
             self._registry.collect()

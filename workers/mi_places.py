@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds_farm.config.addresses import DatagramAddress
+from ds_farm.errors import ConfigError
 from workers.sockets import LINGER_S, ListenError, bound_address, open_datagram
 
 if TYPE_CHECKING:
@@ -165,11 +166,11 @@ def _is_bound(path: Path) -> bool:
 
 
 def _owner(config: Config) -> tuple[int, int]:
-    """User and group that the children become; -1 leaves it as it is.
-
-    Names that do not exist have been refused before this is called.
-    """
+    """User and group that the children become; -1 leaves it as it is.  Raises ConfigError."""
     user, group = config.farm.user, config.farm.group
-    account = pwd.getpwnam(user) if user else None
-    gid = grp.getgrnam(group).gr_gid if group else account.pw_gid if account else -1
+    try:
+        account = pwd.getpwnam(user) if user else None
+        gid = grp.getgrnam(group).gr_gid if group else account.pw_gid if account else -1
+    except KeyError as error:
+        raise ConfigError(f"farm.user, farm.group: {error.args[0]}") from None
     return (account.pw_uid if account else -1), gid

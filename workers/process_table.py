@@ -18,7 +18,7 @@ class Count(enum.Enum):
 
     PER_RANK = "one for each SIP worker rank"
     ONE = "one"
-    IF_LISTENING = "one, if it has an address to listen on"
+    IF_LISTENING = "one, if it has an address to listen on, or somebody to tell of events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,7 @@ PROCESS_TABLE: tuple[ProcessKind, ...] = (
         "control",
         Role.CONTROL,
         "workers.control:main",
+        Count.IF_LISTENING,
         stop_stage=3,
         has_places=True,
         listens_at="mi.http",

@@ -51,7 +51,10 @@ class Reply:
         while time.monotonic() < until_s:
             if not select.select([self.fd], [], [], 0.05)[0]:
                 continue
-            part = os.read(self.fd, 1 << 16)
+            try:
+                part = os.read(self.fd, 1 << 16)
+            except BlockingIOError:  # a writer has come between the two
+                continue
             data += part
             if (end and data.endswith(end)) or (not part and data):
                 return data
