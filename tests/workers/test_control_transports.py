@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import select
 import signal
 import socket
@@ -15,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from ds_farm.config import Config
 from shm.layout import Role
 from tests.support.wait import until
 from tests.workers.stage import Stage
+from workers.mi_places import open_places
 
 LIST = (
     b"200 OK\nPARTITION:: default\n\tSET:: 1\n\t\tURI:: sip:127.0.0.1:7001 state=Active\n"
@@ -191,6 +194,20 @@ def test_what_somebody_uses_stops_the_start(real: Stage, tmp_path: Path, what: s
     used.close()
     if fd >= 0:
         os.close(fd)
+
+
+def test_places_belong_to_the_user_that_control_becomes(tmp_path: Path) -> None:
+    account = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
+    mi = {"fifo": str(tmp_path / "fifo"), "datagram": [f"unix:{tmp_path / 'mi.sock'}"]}
+    config = Config.model_validate({"farm": {"user": account.pw_name}, "mi": mi})
+    places = open_places(config)
+    assert places.paths == [tmp_path / "fifo", tmp_path / "mi.sock"]
+    for path in places.paths:
+        found = path.stat()
+        assert (found.st_uid, found.st_gid) == (account.pw_uid, account.pw_gid)
+        assert stat.S_IMODE(found.st_mode) == 0o660
+    places.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_token_is_asked_for(real: Stage) -> None:
