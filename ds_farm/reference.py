@@ -14,9 +14,7 @@ from ds_farm import metrics
 from ds_farm.config.models import Config, PartitionTable, Section
 from ds_farm.config.template import toml_value
 
-NOT_YET = {
-    "dispatcher.persistent_state": "Changes are not written back yet.",
-}
+NOT_YET: dict[str, str] = {}
 """Keys that are accepted and do not do all that they will."""
 
 _HEAD = "<!-- Made by `make docs`; do not edit. -->\n\n"
