@@ -14,9 +14,6 @@ from ds_farm import metrics
 from ds_farm.config.models import Config, PartitionTable, Section
 from ds_farm.config.template import toml_value
 
-NOT_YET: dict[str, str] = {}
-"""Keys that are accepted and do not do all that they will."""
-
 _HEAD = "<!-- Made by `make docs`; do not edit. -->\n\n"
 
 _CONFIGURATION = """\
@@ -78,7 +75,7 @@ def configuration() -> str:
         assert issubclass(section, Section)
         about = " ".join((section.__doc__ or "").split("\n\n", 1)[0].partition(": ")[2].split())
         parts.append(f"\n## [{name}]\n\n{about[:1].upper()}{about[1:]}\n\n")
-        parts.append(_table(("key", "default", "meaning"), _keys(name, section)))
+        parts.append(_table(("key", "default", "meaning"), _keys(section)))
     keys = ", ".join(f"`{key}`" for key in PartitionTable.model_fields)
     parts.append(_PARTITIONS.format(keys=keys))
     return "".join(parts)
@@ -98,13 +95,11 @@ def metric_list() -> str:
     return _HEAD + _METRICS + "\n" + _table(("metric", "type", "labels", "what it says"), rows)
 
 
-def _keys(section_name: str, section: type[Section]) -> Iterator[tuple[str, ...]]:
+def _keys(section: type[Section]) -> Iterator[tuple[str, ...]]:
     for name, field in section.model_fields.items():
         key = field.serialization_alias or name
-        about = field.description or ""
-        if late := NOT_YET.get(f"{section_name}.{key}"):
-            about = f"{about} **{late}**"
-        yield f"`{key}`", _default(name, field.get_default(call_default_factory=True)), about
+        default = _default(name, field.get_default(call_default_factory=True))
+        yield f"`{key}`", default, field.description or ""
 
 
 def _default(name: str, value: object) -> str:

@@ -11,7 +11,7 @@ import pytest
 from ds_farm.config import Config
 from ds_farm.config.models import Section
 from ds_farm.metrics import METRICS
-from ds_farm.reference import NOT_YET, PAGES
+from ds_farm.reference import PAGES
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -43,10 +43,6 @@ def test_every_key_has_a_row_with_a_meaning() -> None:
         if line.startswith("| `") and len((cells := line.strip("| ").split(" | "))[-1]) > 10
     }
     assert found == _keys()
-
-
-def test_what_is_not_there_yet_is_a_key() -> None:
-    assert NOT_YET.keys() <= _keys()
 
 
 def test_every_metric_has_a_row() -> None:
