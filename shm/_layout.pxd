@@ -17,6 +17,10 @@ All words are 64 bit and naturally aligned; each is read and written by one atom
 from libc.stdint cimport uint8_t, uint64_t
 
 
+cdef enum:
+    SIZES = 8                          # changes of the number of workers that are remembered
+
+
 cdef struct Header:
     # -- fixed at creation, by the supervisor before the first fork
     uint64_t magic
@@ -44,6 +48,11 @@ cdef struct Header:
     uint64_t reload_served             # reload_requests as the last reload that has ended began
     uint64_t reload_fresh              # the latest request for the database's states (inherit_state=0)
     uint64_t reload_successful         # 1 if the last reload was; written before reload_served
+    # -- how many SIP workers there are, and were: the supervisor, entry first, number last
+    uint64_t size_changes              # number of the latest entry, 0: none yet
+    uint64_t sizes[8]                  # SIZES: at change % SIZES
+    uint64_t size_since_ns[8]          # CLOCK_MONOTONIC
+    uint64_t spare2[7]
     # -- probing
     uint64_t probe_replies_ignored     # timer: late, repeated, or of no probe of ours
     uint64_t probe_notices_lost        # workers, fetch-and-add: the way to the timer was full
@@ -91,7 +100,13 @@ cdef struct Worker:                    # counters of one SIP worker, written by 
     uint64_t replies[8]                # own replies by class: [4] counts 4xx
     uint64_t malformed[24]             # by ds_farm.sip.names.Fault
     uint64_t dropped[12]               # by ds_farm.sip.names.Drop
-    uint64_t spare[8]
+    uint64_t transactions              # open now
+    uint64_t retransmissions           # sent by us, requests and responses
+    uint64_t handover_port             # of its socket for datagrams of other workers, 0: none yet
+    uint64_t handed_over               # to other workers
+    uint64_t unfinished                # transactions that have no final response yet
+    uint64_t repeated                  # requests that came again and went no further
+    uint64_t spare[2]
 
 
 cdef struct Set:
@@ -129,7 +144,8 @@ cdef struct DestinationCounters:       # [rank][destination], written by that wo
     uint64_t responses[7]              # by class; [0] is unused
     uint64_t failures                  # datagrams that the kernel would not send
     uint64_t failovers                 # taken by ds_next_dst or ds_next_domain
-    uint64_t spare[5]
+    uint64_t timeouts                  # no final response in time
+    uint64_t spare[4]
 
 
 cdef struct SetProbes:                 # answers to the probes of a set, written by the timer alone

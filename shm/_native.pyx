@@ -126,6 +126,9 @@ FIELDS = {
         "reload_served": _offset(&_h, &_h.reload_served, sizeof(_h.reload_served)),
         "reload_fresh": _offset(&_h, &_h.reload_fresh, sizeof(_h.reload_fresh)),
         "reload_successful": _offset(&_h, &_h.reload_successful, sizeof(_h.reload_successful)),
+        "size_changes": _offset(&_h, &_h.size_changes, sizeof(_h.size_changes)),
+        "sizes": _offset(&_h, &_h.sizes, sizeof(_h.sizes)),
+        "size_since_ns": _offset(&_h, &_h.size_since_ns, sizeof(_h.size_since_ns)),
         "probe_replies_ignored": _offset(
             &_h, &_h.probe_replies_ignored, sizeof(_h.probe_replies_ignored)
         ),
@@ -167,6 +170,12 @@ FIELDS = {
         "send_errors": _offset(&_w, &_w.send_errors, sizeof(_w.send_errors)),
         "route_errors": _offset(&_w, &_w.route_errors, sizeof(_w.route_errors)),
         "batches": _offset(&_w, &_w.batches, sizeof(_w.batches)),
+        "transactions": _offset(&_w, &_w.transactions, sizeof(_w.transactions)),
+        "retransmissions": _offset(&_w, &_w.retransmissions, sizeof(_w.retransmissions)),
+        "handover_port": _offset(&_w, &_w.handover_port, sizeof(_w.handover_port)),
+        "repeated": _offset(&_w, &_w.repeated, sizeof(_w.repeated)),
+        "unfinished": _offset(&_w, &_w.unfinished, sizeof(_w.unfinished)),
+        "handed_over": _offset(&_w, &_w.handed_over, sizeof(_w.handed_over)),
         "busy_ns": _offset(&_w, &_w.busy_ns, sizeof(_w.busy_ns)),
         "absorbed": _offset(&_w, &_w.absorbed, sizeof(_w.absorbed)),
         "oversized": _offset(&_w, &_w.oversized, sizeof(_w.oversized)),
@@ -201,6 +210,7 @@ FIELDS = {
         "responses": _offset(&_dc, &_dc.responses, sizeof(_dc.responses)),
         "failures": _offset(&_dc, &_dc.failures, sizeof(_dc.failures)),
         "failovers": _offset(&_dc, &_dc.failovers, sizeof(_dc.failovers)),
+        "timeouts": _offset(&_dc, &_dc.timeouts, sizeof(_dc.timeouts)),
     },
     "SetProbes": {
         "rtt_sum_ns": _offset(&_sp, &_sp.rtt_sum_ns, sizeof(_sp.rtt_sum_ns)),

@@ -14,7 +14,7 @@ from typing import ClassVar
 from shm._native import FIELDS, SIZES, Memory
 
 MAGIC = int.from_bytes(b"ds_farm\0", "little")
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 CACHE_LINE = 64
 CHANGES = 1 << 14
 """Records of the ring of state changes."""
@@ -173,6 +173,15 @@ class HeaderView(View):
     events_delivered = _Word()
     events_dropped = _Word()
     mi_requests = _Word()
+    size_changes = _Word()
+
+    def note_size(self, workers: int, now_ns: int) -> None:
+        """Remember from when on the farm has so many SIP workers (CLOCK_MONOTONIC); supervisor."""
+        change = self.size_changes + 1
+        count = FIELDS["Header"]["sizes"][1]
+        self.memory.store(self.offset("sizes", change % count), workers)
+        self.memory.store(self.offset("size_since_ns", change % count), now_ns)
+        self.size_changes = change
 
 
 class ProcessView(View):
@@ -205,6 +214,12 @@ class WorkerView(View):
     send_errors = _Word()
     route_errors = _Word()
     batches = _Word()
+    transactions = _Word()
+    retransmissions = _Word()
+    handover_port = _Word()
+    handed_over = _Word()
+    unfinished = _Word()
+    repeated = _Word()
     busy_ns = _Word()
     absorbed = _Word()
     oversized = _Word()
@@ -260,6 +275,7 @@ class DestinationCountersView(View):
     requests = _Word()
     failures = _Word()
     failovers = _Word()
+    timeouts = _Word()
 
 
 class SetProbesView(View):
