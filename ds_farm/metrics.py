@@ -100,6 +100,22 @@ WORKER_OVERSIZED = Metric(
 WORKER_ABSORBED = Metric(
     "ds_farm_worker_absorbed_acks_total", "ACKs of negative responses of our own.", _W
 )
+WORKER_REPEATED = Metric(
+    "ds_farm_worker_repeated_requests_total",
+    "Requests that came again and were absorbed by their transaction.",
+    _W,
+)
+WORKER_TRANSACTIONS = Metric(
+    "ds_farm_worker_transactions",
+    "Transactions in memory: without a final response, or waiting for what comes late.",
+    (*_W, "phase"),
+)
+WORKER_RETRANSMISSIONS = Metric(
+    "ds_farm_worker_retransmissions_total", "Messages that transactions have sent again.", _W
+)
+WORKER_HANDED_OVER = Metric(
+    "ds_farm_worker_handed_over_total", "Messages of another worker's calls, given to it.", _W
+)
 WORKER_BATCHES = Metric("ds_farm_worker_batches_total", "Reads that brought datagrams.", _W)
 WORKER_BUSY = Metric(
     "ds_farm_worker_busy_seconds_total", "Time spent with messages; its rate is the load.", _W
@@ -119,6 +135,12 @@ RESPONSES = Metric(
 )
 FAILURES = Metric(
     "ds_farm_destination_failures_total", "Datagrams to it that the kernel would not send.", _D
+)
+FAILOVERS = Metric(
+    "ds_farm_destination_failovers_total", "Requests that it got because others had failed.", _D
+)
+TIMEOUTS = Metric(
+    "ds_farm_destination_timeouts_total", "Transactions without a final response in time.", _D
 )
 STATE = Metric(
     "ds_farm_destination_state", "1 for the state that it is in, 0 for the others.", (*_D, "state")
@@ -238,6 +260,11 @@ def _worker(segment: Segment, rank: int) -> Iterator[tuple[Metric, tuple[str, ..
     yield WORKER_SEND_ERRORS, (), view.send_errors
     yield WORKER_OVERSIZED, (), view.oversized
     yield WORKER_ABSORBED, (), view.absorbed
+    yield WORKER_REPEATED, (), view.repeated
+    yield WORKER_TRANSACTIONS, ("open",), view.unfinished
+    yield WORKER_TRANSACTIONS, ("over",), max(0, view.transactions - view.unfinished)
+    yield WORKER_RETRANSMISSIONS, (), view.retransmissions
+    yield WORKER_HANDED_OVER, (), view.handed_over
     yield WORKER_BATCHES, (), view.batches
     yield WORKER_BUSY, (), view.busy_ns / 1e9
     yield WORKER_RESTARTS, (), max(0, _starts(segment, rank) - 1)
@@ -270,7 +297,13 @@ def _sets(segment: Segment, table: Table, registry: Registry) -> Iterator[Family
 def _destinations(segment: Segment, table: Table, registry: Registry) -> Iterator[Family]:
     counters = _Sums(segment, "DestinationCounters", segment.header.destinations_used)
     places = [place for one in table.sets for place in _places(one)]
-    for metric, name in ((SELECTED, "selected"), (REQUESTS, "requests"), (FAILURES, "failures")):
+    for metric, name in (
+        (SELECTED, "selected"),
+        (REQUESTS, "requests"),
+        (FAILURES, "failures"),
+        (FAILOVERS, "failovers"),
+        (TIMEOUTS, "timeouts"),
+    ):
         yield metric, [(labels, counters.total(slots, name)) for labels, slots, _ in places]
     yield (
         RESPONSES,

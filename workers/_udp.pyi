@@ -6,6 +6,7 @@ class Loop:
     def __init__(
         self,
         fds: list[int],
+        handover_fd: int,
         wake_fd: int,
         core: Core[Request],
         segment: Segment,

@@ -117,13 +117,15 @@ cdef uint64_t now_ns() noexcept nogil:
 cdef class Loop:
     """A worker's sockets and buffers.
 
-    ``fds`` are in the order of the core's listeners; ``wake_fd`` becomes readable at a signal;
-    what concerns probes is written to ``notice_fd``.
+    ``fds`` are in the order of the core's listeners; ``handover_fd`` is the socket between workers
+    (-1: none); ``wake_fd`` becomes readable at a signal; what concerns probes is written to
+    ``notice_fd``.
     Counters, heartbeat and the table's number are read and written in ``segment``.
     """
 
     cdef pollfd _polled[MAX_SOCKETS + 1]
-    cdef int _sockets
+    cdef int _sockets            # all that datagrams come by
+    cdef int _handover           # number of the one between workers, -1: none
     cdef int _notice_fd
     cdef int _more[MAX_SOCKETS]  # not 0: the socket has not been seen empty
     cdef Core _core
@@ -138,11 +140,16 @@ cdef class Loop:
     cdef Header *_header
     cdef object _segment
 
-    def __init__(self, list fds, int wake_fd, Core core, segment, int slot, int rank, int notice_fd):
+    def __init__(self, list fds, int handover_fd, int wake_fd, Core core, segment, int slot,
+                 int rank, int notice_fd):
         cdef Memory memory = segment.memory
         cdef int i
-        if not 1 <= len(fds) <= MAX_SOCKETS:
-            raise ValueError(f"a worker has 1 to {MAX_SOCKETS} sockets, not {len(fds)}")
+        if not 1 <= len(fds) < MAX_SOCKETS:
+            raise ValueError(f"a worker has 1 to {MAX_SOCKETS - 1} sockets, not {len(fds)}")
+        self._handover = -1
+        if handover_fd >= 0:
+            self._handover = len(fds)
+            fds = [*fds, handover_fd]
         self._segment = segment
         self._core = core
         self._inbox = Inbox()
@@ -170,7 +177,7 @@ cdef class Loop:
         Returns how many datagrams came, as soon as anything else wants attention: a signal, a
         table newer than ``generation``, the time-out, or BATCHES in a row.
         """
-        cdef int i, n, total = 0, batches = 0
+        cdef int i, n, wait_ms, total = 0, batches = 0
         cdef uint64_t start = now_ns(), end
         while True:
             n = 0
@@ -184,16 +191,19 @@ cdef class Loop:
                 end = now_ns()
                 ds_count(&self._counters.busy_ns, end - start)
                 ds_store(&self._process.heartbeat_ns, end)
+                self._expire(end)
                 start = end
                 if batches < BATCHES and ds_load(&self._header.generation) == generation:
                     continue
                 return total
             if total and timeout_ms == 0:
                 return total
+            wait_ms = self._wait_ms(timeout_ms, start)
             with nogil:
-                n = c_poll(self._polled, self._sockets + 1, timeout_ms)
+                n = c_poll(self._polled, self._sockets + 1, wait_ms)
             start = now_ns()
             ds_store(&self._process.heartbeat_ns, start)
+            self._expire(start)
             for i in range(self._sockets):
                 self._more[i] = n > 0 and self._polled[i].revents != 0
                 if self._more[i] and self._polled[i].revents & POLLERR:
@@ -204,6 +214,24 @@ cdef class Loop:
                 or ds_load(&self._header.generation) != generation
             ):
                 return total
+
+    cdef int _expire(self, uint64_t now) except -1:
+        """Do what timers ask for."""
+        cdef bint is_more = True
+        while is_more:
+            is_more = self._core.expire(now)
+            if self._core.out.count:
+                self._send(self._core.out)
+        return 0
+
+    cdef int _wait_ms(self, int timeout_ms, uint64_t now) noexcept:
+        """How long to wait for datagrams: not longer than till the first timer."""
+        cdef uint64_t next_ns = self._core.next_ns()
+        if next_ns == 0:
+            return timeout_ms
+        if next_ns <= now:
+            return 0
+        return <int>min(<uint64_t>timeout_ms, (next_ns - now + 999999) // 1000000)
 
     cdef int _batch(self, int listener) except -1:
         """Receive what one socket has, at most BATCH, and deal with it; returns how many."""
@@ -220,7 +248,10 @@ cdef class Loop:
             inbox.length[i] = self._in[i].msg_len
         inbox.count = n
         ds_count(&self._counters.batches, 1)
-        self._core.receive(inbox, listener)
+        if listener == self._handover:
+            self._core.receive_handed(inbox, now_ns())
+        else:
+            self._core.receive(inbox, listener, now_ns())
         self._send(self._core.out)
         if self._core.notices.count:
             self._hand_over(self._core.notices)
@@ -274,7 +305,10 @@ cdef class Loop:
         cdef int first = 0, n, sent
         while first < out.count:
             n = 0
-            while first + n < out.count and out.items[first + n].listener == out.items[first].listener:
+            while (
+                n < BATCH and first + n < out.count
+                and out.items[first + n].listener == out.items[first].listener
+            ):
                 item = &out.items[first + n]
                 self._out_vec[n].iov_base = item.data
                 self._out_vec[n].iov_len = item.length

@@ -24,6 +24,7 @@ from workers.sockets import (
     Listener,
     bound_address,
     close_listeners,
+    open_handover,
     open_listeners,
     open_stream,
 )
@@ -46,6 +47,7 @@ class Farm:
         self.config = config
         self.table = table
         self.listeners: list[Listener] = []
+        self.handovers: list[socket.socket] = []
         self.streams: dict[str, socket.socket] = {}
         self.places_of_mi = Places()
         self._notices: tuple[int, int] = (-1, -1)
@@ -61,6 +63,7 @@ class Farm:
             self.listeners = open_listeners(
                 settings.socket, settings.children, settings.receive_buffer_bytes
             )
+            self._open_handovers(settings.children)
             self._open_streams()
             self.places_of_mi = open_places(config)
             self._notices = _open_notices()
@@ -71,8 +74,8 @@ class Farm:
     def remove(self) -> None:
         """Close the sockets, remove segment, tables and semaphores."""
         close_listeners(self.listeners)
-        for stream in self.streams.values():
-            stream.close()
+        for each in (*self.handovers, *self.streams.values()):
+            each.close()
         self.places_of_mi.remove()
         for fd in self._notices:
             if fd >= 0:
@@ -111,6 +114,7 @@ class Farm:
                 slot=slot,
                 rank=rank,
                 sockets=self.listeners,
+                handovers=self.handovers,
                 notices=self._notices,
                 streams=self.streams,
                 places=self.places_of_mi,
@@ -121,6 +125,7 @@ class Farm:
         """Have sockets for a worker of this rank.  Raises ListenError."""
         for listener in self.listeners:
             listener.open(rank, self.config.farm.receive_buffer_bytes)
+        self._open_handovers(rank + 1)
 
     def spread(self, ranks: Sequence[int]) -> None:
         """Give new datagrams to these ranks only."""
@@ -145,6 +150,10 @@ class Farm:
             except KeyError:
                 raise ConfigError(f"farm.user: there is no user {user!r}") from None
             os.chown("/dev/shm" + object_name(self.segment.farm), account.pw_uid, account.pw_gid)
+
+    def _open_handovers(self, ranks: int) -> None:
+        while len(self.handovers) < ranks:
+            self.handovers.append(open_handover(self.config.farm.receive_buffer_bytes))
 
     def _open_streams(self) -> None:
         for kind in self.table:

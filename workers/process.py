@@ -94,6 +94,9 @@ class ProcessContext:
     notices: tuple[int, int] = (-1, -1)
     """The pipe from SIP workers to the timer, for what concerns probes; neither end blocks."""
 
+    handovers: Sequence[socket.socket] = ()
+    """Sockets between workers, index = rank; a worker has its own, all others are closed."""
+
     streams: Mapping[str, socket.socket] = field(default_factory=dict)
     """TCP sockets by configuration key; a process has its own, see `listening`."""
 
@@ -213,6 +216,10 @@ def _take_signals(context: ProcessContext) -> None:
     def stop_gracefully(*_: object) -> None:
         requests.stopping = max(requests.stopping, GRACEFUL)
 
+    def stay(*_: object) -> None:
+        if requests.stopping == GRACEFUL:
+            requests.stopping = RUN
+
     def stop_quickly(*_: object) -> None:
         requests.stopping = QUICK
 
@@ -229,11 +236,16 @@ def _take_signals(context: ProcessContext) -> None:
     signal.signal(signal.SIGQUIT, stop_quickly)
     if context.kind.takes_reload:
         signal.signal(signal.SIGHUP, reload)
+    if _is_ranked(context.kind):
+        signal.signal(signal.SIGUSR1, stay)
 
 
 def _drop_foreign_sockets(context: ProcessContext) -> None:
     for listener in context.sockets:
         listener.keep_only(context.rank if _is_ranked(context.kind) else context.kind.sends_as)
+    for rank, each in enumerate(context.handovers):
+        if rank != context.rank or not _is_ranked(context.kind):
+            each.close()
     for key, stream in context.streams.items():
         if key != context.kind.listens_at:
             stream.close()

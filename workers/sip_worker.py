@@ -10,26 +10,32 @@ from __future__ import annotations
 import gc
 import logging
 import secrets
+import time
 
 from ds_farm.config import resolve as resolve_partitions
 from ds_farm.dispatch._live import LiveTable
 from ds_farm.dispatch.registry import Registry
 from ds_farm.dispatch.state import Event, Reason
 from ds_farm.proxy._core import Core
+from ds_farm.proxy._handover import Handover
+from ds_farm.proxy._relay import Relay, Timers
 from ds_farm.proxy._wire import Network, Outbox
 from ds_farm.script._request import Request
-from ds_farm.script.module import Route, builtin_route, load_route
+from ds_farm.script.module import Routes, builtin_routes, load_routes
 from ds_farm.script.settings import script_settings
 from shm.errors import SegmentError
 from shm.generation import Generations
 from workers._udp import Loop
-from workers.process import GRACEFUL, RUN, ProcessContext
+from workers.process import QUICK, RUN, ProcessContext
 from workers.sockets import report_errors
 
 logger = logging.getLogger(__name__)
 
 WAIT_MS = 100
 """Longest wait for a datagram: how soon an idle worker sees a new table."""
+
+STOPPING_WAIT_MS = 10
+"""The same while what is queued and under way is brought to its end."""
 
 START_WAIT_S = 0.02
 """Between two looks for the first table."""
@@ -44,10 +50,12 @@ def main(context: ProcessContext) -> None:
             return
     gc.freeze()  # what is here now lives as long as the worker: leave it out of every collection
     context.ready()
-    while context.stopping == RUN:
-        worker.turn(WAIT_MS)
-    while context.stopping == GRACEFUL and worker.turn(0):
-        pass
+    while context.stopping != QUICK:
+        if context.stopping == RUN:
+            worker.turn(WAIT_MS)
+        elif not worker.turn(STOPPING_WAIT_MS) and not worker.is_busy():
+            worker.leave()
+            break
 
 
 class SipWorker:
@@ -76,17 +84,22 @@ class SipWorker:
         self._settings = script_settings(dispatcher, resolve_partitions(dispatcher))
         self._registry = Registry(segment)
         self._registry.announce()
+        self._routes = self._load_routes()
+        self._relay = self._make_relay()
         self._core: Core[Request] = Core(
             self._network,
             self._out,
             self._make_request,
-            self._route(),
+            self._routes.request_route,
             _report,
             segment,
             rank,
+            self._relay,
+            self._make_handover(),
         )
         self._loop = Loop(
             [listener.sockets[rank].fileno() for listener in context.sockets],
+            context.handovers[rank].fileno(),
             context.requests.wake_fd,
             self._core,
             segment,
@@ -94,9 +107,20 @@ class SipWorker:
             rank,
             context.notices[1],
         )
+        segment.worker(rank).handover_port = context.handovers[rank].getsockname()[1]
         if dispatcher.ds_ping_interval:
             for listener in context.sockets:
                 report_errors(listener.sockets[rank])
+
+    def is_busy(self) -> bool:
+        """It has transactions that nobody has been given a final response of."""
+        return self._relay is not None and self._relay.unfinished > 0
+
+    def leave(self) -> None:
+        """Tell the others that nobody is here to ask any more; deal with what was on its way."""
+        self._context.segment.worker(self._context.rank).handover_port = 0
+        while self.turn(STOPPING_WAIT_MS):
+            pass
 
     def turn(self, timeout_ms: int) -> int:
         """Serve for a while; returns how many datagrams came."""
@@ -141,6 +165,9 @@ class SipWorker:
             self._mark,
             _complain,
             secrets.randbits(64),
+            self._relay,
+            _report,
+            self._routes.named,
         )
         if self._table is not None:
             request.use_table(self._table)
@@ -153,11 +180,46 @@ class SipWorker:
         if self._registry.apply(slot, event, threshold, Reason.SCRIPT):
             logger.info("destination slot %d is %s now", slot, self._registry.state(slot).name)
 
-    def _route(self) -> Route:
+    def _load_routes(self) -> Routes:
         config = self._context.config
         if config.route_module is not None:
-            return load_route(config.route_module)
-        return builtin_route(config.route.set, config.route.algorithm, config.route.flags)
+            return load_routes(config.route_module)
+        route = config.route
+        return builtin_routes(route.set, route.algorithm, route.flags, route.failover_codes)
+
+    def _make_relay(self) -> Relay | None:
+        """The transaction layer, if this farm has one."""
+        tm = self._context.config.tm
+        if tm.stateful == "no" or (tm.stateful == "auto" and not self._routes.is_stateful):
+            return None
+        timers = Timers(
+            t1_ms=tm.T1_timer,
+            t2_ms=tm.T2_timer,
+            fr_timeout_ms=round(1000 * tm.fr_timeout),
+            fr_inv_timeout_ms=round(1000 * tm.fr_inv_timeout),
+            auto_100=bool(tm.auto_100trying),
+        )
+        return Relay(
+            self._network,
+            self._out,
+            timers,
+            self._context.segment,
+            self._context.rank,
+            time.monotonic_ns(),
+        )
+
+    def _make_handover(self) -> Handover | None:
+        """Only transactions need an owner."""
+        if self._relay is None:
+            return None
+        tm = self._context.config.tm
+        longest_s = tm.fr_timeout + tm.fr_inv_timeout + 128 * tm.T1_timer / 1000
+        return Handover(
+            self._context.segment,
+            self._context.rank,
+            len(self._context.sockets),
+            round(1e9 * longest_s),
+        )
 
 
 def _report(error: Exception) -> None:

@@ -117,6 +117,19 @@ def close_listeners(listeners: Sequence[Listener]) -> None:
             each.close()
 
 
+def open_handover(receive_buffer_bytes: int) -> socket.socket:
+    """A socket for datagrams between workers.  Raises ListenError.
+
+    UDP on loopback: the queue of a Unix socket holds few datagrams (net.unix.max_dgram_qlen).
+    What comes there is believed only with the farm's secret (ds_farm/proxy/_handover.pyx).
+    """
+    where = Endpoint("127.0.0.1", 0)
+    made = _bind(where, socket.SOCK_DGRAM, None)
+    made.setblocking(False)
+    _enlarge_buffer(made, receive_buffer_bytes, where)
+    return made
+
+
 def open_stream(where: Endpoint) -> socket.socket:
     """A listening TCP socket for one of the HTTP services.  Raises ListenError."""
     made = _bind(where, socket.SOCK_STREAM, socket.SO_REUSEADDR)

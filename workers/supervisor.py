@@ -129,6 +129,7 @@ class Supervisor:
     def run(self) -> int:
         """Start, tend, stop; returns the exit code."""
         logger.info("farm %s: starting %d processes", self.settings.name, len(self.children))
+        self._note_size()
         while self.phase is not Phase.ENDED:
             for signum in self._wait():
                 self._handle(signum)
@@ -321,7 +322,10 @@ class Supervisor:
             child = self.farm.worker_place(workers[0].context.kind, rank)
             self.children.append(child)
         child.is_retired = False
+        child.was_told = False
         child.due_s = 0.0
+        child.kill(signal.SIGUSR1)  # it may still be here with calls under way: it stays
+        self._note_size()
         logger.info("TTIN: %d workers", rank + 1)
         self._tell_status()
 
@@ -335,10 +339,15 @@ class Supervisor:
         child = workers[-1]
         child.is_retired = True
         self._respread(time.monotonic())  # nothing new for it before it finishes its queue
+        self._note_size()
         child.was_told = True
         child.kill(signal.SIGTERM)
         logger.info("TTOU: %d workers", len(workers) - 1)
         self._tell_status()
+
+    def _note_size(self) -> None:
+        """Calls that begin now are owned by so many workers (ds_farm/proxy/_handover.pyx)."""
+        self.farm.segment.header.note_size(len(self._workers()), time.monotonic_ns())
 
     def _respread(self, now_s: float) -> None:
         """Datagrams go to workers that are there, or will be at once.

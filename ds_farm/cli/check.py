@@ -58,11 +58,11 @@ def _check_route_module(config: Config, findings: Findings) -> None:
         route = config.route
         findings.summary.append(f"built-in route: set {route.set!r}, algorithm {route.algorithm!r}")
         return
-    from ds_farm.script.module import load_route  # noqa: PLC0415 - compiled core, this case only
+    from ds_farm.script.module import load_routes  # noqa: PLC0415 - compiled core, this case only
 
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            load_route(path)
+            load_routes(path)
     except ConfigError as error:
         findings.problems.append(str(error))
     except SystemExit:

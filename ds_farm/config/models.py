@@ -36,6 +36,7 @@ from ds_farm.config.types import (
     OptionalSocket,
     OptionalText,
     PartitionName,
+    RegularExpression,
     ReplyCodes,
     RouteAlgorithms,
     RouteFlags,
@@ -130,7 +131,8 @@ class FarmConfig(Section):
 class RouteConfig(Section):
     """``[route]``: the built-in route, used when there is no routing module.
 
-    It is ``mf_process_maxfwd_header(70)``, ``ds_select_dst(set, algorithm, flags)``, ``forward()``.
+    It is ``mf_process_maxfwd_header(70)``, ``ds_select_dst(set, algorithm, flags)``, ``forward()``;
+    with flag f ``t_relay()``, and after a failure ``ds_mark_dst("p")`` and ``ds_next_dst()``.
     """
 
     set: RouteSets = Field(default="1", description="As in ds_select_dst: '1', 'part2 : 1', '1,2'.")
@@ -139,6 +141,42 @@ class RouteConfig(Section):
     )
     flags: RouteFlags = Field(
         default="", description="As in ds_select_dst: letters of fusd, 'M n'."
+    )
+    failover_codes: RegularExpression = Field(
+        default="408|5[0-9][0-9]",
+        description="With flag f: final responses that let the next destination have the request; "
+        "a regular expression. No answer in time is 408.",
+    )
+
+
+class TmConfig(Section):
+    """``[tm]``: transactions, by the names of OpenSIPS's tm module."""
+
+    stateful: Literal["auto", "yes", "no"] = Field(
+        default="auto",
+        description="Whether the farm keeps transactions. auto: if the routing module has t_relay "
+        "or t_newtran in it, or the built-in route has flag f.",
+    )
+    fr_timeout: float = Field(
+        default=30.0,
+        ge=0.1,
+        le=3600,
+        description="Seconds until a destination that answers nothing has failed.",
+    )
+    fr_inv_timeout: float = Field(
+        default=120.0,
+        ge=0.1,
+        le=3600,
+        description="Seconds from a provisional response to an INVITE until it has failed.",
+    )
+    T1_timer: int = Field(
+        default=500, ge=10, le=10000, description="Milliseconds to the first retransmission. (T1)"
+    )
+    T2_timer: int = Field(
+        default=4000, ge=10, le=60000, description="Milliseconds between retransmissions. (T2)"
+    )
+    auto_100trying: Switch = Field(
+        default=1, description="1 answers 100 to an INVITE as soon as it has a transaction."
     )
 
 
@@ -331,6 +369,7 @@ class Config(Section):
 
     farm: FarmConfig = Field(default_factory=FarmConfig)
     route: RouteConfig = Field(default_factory=RouteConfig)
+    tm: TmConfig = Field(default_factory=TmConfig)
     dispatcher: DispatcherConfig = Field(default_factory=DispatcherConfig)
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
     mi: MiConfig = Field(default_factory=MiConfig)

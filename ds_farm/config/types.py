@@ -165,6 +165,14 @@ def _from_folder(text: str, info: ValidationInfo) -> str:
     return f"sqlite:///{(folder / relative[1]).absolute()}{relative[2] or ''}"
 
 
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is no regular expression: {error}") from None
+    return text
+
+
 def _reply_codes(text: str) -> tuple[int, ...]:
     return parse_reply_codes(text) if text.strip() else ()
 
@@ -197,6 +205,7 @@ ReplyCodes = Annotated[
     tuple[int, ...],
     PlainValidator(lambda value: _reply_codes(_text(value, "501, 403"))),
 ]
+RegularExpression = Annotated[str, AfterValidator(_regular_expression)]
 SipUri = Annotated[str, AfterValidator(_sip_uri)]
 Method = Annotated[str, AfterValidator(_method)]
 RouteSets = Annotated[str, AfterValidator(_route_sets)]

@@ -4,8 +4,11 @@ Cost for a forwarded request and its response: two scans, two copies, one hash, 
 routing function.  No system call, no clock.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport uint64_t
 
+from ds_farm.proxy._exchange cimport Exchange
+from ds_farm.proxy._handover cimport Handover
+from ds_farm.proxy._relay cimport Relay
 from ds_farm.proxy._notice cimport NoticeBox
 from ds_farm.proxy._request cimport BaseRequest
 from ds_farm.proxy._wire cimport Inbox, Network, Outbox, Peer
@@ -21,14 +24,30 @@ cdef class Core:
     cdef object _make_request
     cdef object _route
     cdef object _on_error
+    cdef Py_ssize_t _own_references
     cdef Worker *counters
     cdef DestinationCounters *destinations
     cdef int destinations_limit
+    cdef readonly Relay relay    # None: no transactions
+    cdef readonly Handover handover  # None: no other worker
 
-    cdef int receive(self, Inbox inbox, int listener) except -1
-    cdef int _datagram(self, const unsigned char *data, int length, const Peer *source, int listener) except -1
-    cdef int _request_in(self, BaseRequest request) except -1
+    cdef int receive(self, Inbox inbox, int listener, uint64_t now_ns) except -1
+    cdef bint expire(self, uint64_t now_ns) except -1
+    cdef uint64_t next_ns(self) noexcept
+    cdef void _use_request(self, BaseRequest request)
+    cdef int receive_handed(self, Inbox inbox, uint64_t now_ns) except -1
+    cdef int _datagram(
+        self, const unsigned char *data, int length, const Peer *source, int listener, int step
+    ) except -1
+    cdef bint _give(
+        self, const unsigned char *data, Message *m, const Peer *source, int listener, int owner,
+        int step
+    ) noexcept
+    cdef bint _is_elsewhere(self, Exchange *x, int step) noexcept
+    cdef int _request_in(self, BaseRequest request, int step) except -1
     cdef int _reject(self, BaseRequest request, int fault) except -1
     cdef int _run_route(self, BaseRequest request) except -1
-    cdef int _response_in(self, const unsigned char *data, Message *m) except -1
+    cdef int _response_in(
+        self, const unsigned char *data, Message *m, const Peer *source, int listener, int step
+    ) except -1
     cdef void drop(self, int reason) noexcept

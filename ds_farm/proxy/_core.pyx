@@ -4,50 +4,44 @@ sends responses back (16.7, stateless).
 It takes datagrams and gives datagrams; sockets and signals are `workers/sip_worker.py`'s.
 """
 
-from libc.stdint cimport int64_t
-from libc.string cimport memset
 
-from ds_farm.proxy._exchange cimport Exchange
-from ds_farm.proxy._forward cimport COOKIE, SLOT, response_target
+from ds_farm.proxy._exchange cimport Exchange, read_request
+from ds_farm.proxy._forward cimport COOKIE, OwnBranch, forward_response, read_branch
+from ds_farm.proxy._handover cimport FINAL, Handed, Handover
 from ds_farm.proxy._notice cimport MARK, NoticeBox
+from ds_farm.proxy._relay cimport Relay
 from ds_farm.proxy._reply cimport acknowledges_us
 from ds_farm.proxy._request cimport OPEN, BaseRequest
 from ds_farm.proxy._wire cimport (
-    PAYLOAD,
     Inbox,
     Network,
     Outbox,
     Peer,
     parse_ip,
 )
-from ds_farm.sip._branch cimport get_hex
-from ds_farm.sip._edit cimport Edit, join, replace
 from ds_farm.sip._names cimport (
     ACK,
     BAD_RESPONSE,
     FOREIGN_RESPONSE,
-    FROM,
     KEEPALIVE,
-    NO_NEXT_VIA,
-    OVERSIZED,
     OWN_ACK,
-    REQUEST_URI,
-    TO,
+    STRANGER,
     UNANSWERABLE,
     UNKNOWN_SCHEME,
-    UNROUTABLE,
     UNROUTED,
     VERSION,
     VIA,
 )
 from ds_farm.sip._scan cimport Message, scan
-from ds_farm.sip._text cimport find
-from ds_farm.sip._uri cimport parse_address, parse_uri
 from ds_farm.sip._via cimport Via, parse_via
 from shm._layout cimport DestinationCounters, Worker
 from shm._native cimport Memory, ds_count
 
 from ds_farm.sip.names import FAULT_LABELS, Fault
+
+cdef enum:
+    FRESH = -1                   # a datagram from outside
+
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(object)
@@ -64,13 +58,15 @@ cdef class Core:
 
     ``make_request`` makes a request object (script.Request) over this core's outbox; ``route`` is
     called with it for each request; ``on_error(exception)`` hears of what a route raised.
+    ``relay`` keeps the transactions, None for a proxy without any; ``handover`` finds the worker
+    that owns a call, None if there is no other.
     """
 
     def __class_getitem__(cls, request_class):
         return cls
 
     def __init__(self, Network network, Outbox out, make_request, route, on_error, segment,
-                 int rank):
+                 int rank, Relay relay=None, Handover handover=None):
         cdef Memory memory = segment.memory
         self.network = network
         self.out = out
@@ -78,7 +74,9 @@ cdef class Core:
         self._make_request = make_request
         self._route = route
         self._on_error = on_error
-        self.request = make_request()
+        self.relay = relay
+        self.handover = handover
+        self._use_request(make_request())
         self.counters = <Worker *>memory.at(segment.worker(rank).base)
         self.destinations = <DestinationCounters *>memory.at(segment.counters(rank, 0).base)
         self.destinations_limit = segment.layout.max_destinations
@@ -86,14 +84,57 @@ cdef class Core:
     cdef void drop(self, int reason) noexcept:
         ds_count(&self.counters.dropped[reason], 1)
 
-    cdef int receive(self, Inbox inbox, int listener) except -1:
+    cdef void _use_request(self, BaseRequest request):
+        self.request = request
+        self._own_references = 2  # `self.request` and the local name in `_datagram`
+        if self.relay is not None:
+            self.relay.request = request
+            self._own_references = 3
+
+    cdef int receive(self, Inbox inbox, int listener, uint64_t now_ns) except -1:
         """Take a batch that came in by one socket; what is to be sent is in `out` then."""
         cdef int i
+        if self.relay is not None:
+            self.relay.now_ns = now_ns
         for i in range(inbox.count):
-            self._datagram(inbox.data[i], inbox.length[i], &inbox.source[i], listener)
+            ds_count(&self.counters.received_bytes, inbox.length[i])
+            self._datagram(inbox.data[i], inbox.length[i], &inbox.source[i], listener, FRESH)
         return 0
 
-    def handle(self, bytes data, str ip, int port, int listener=0):
+    cdef int receive_handed(self, Inbox inbox, uint64_t now_ns) except -1:
+        """Take a batch of what other workers hand over."""
+        cdef const unsigned char *data
+        cdef Handed handed
+        cdef int i, length
+        self.relay.now_ns = now_ns
+        for i in range(inbox.count):
+            length = inbox.length[i]
+            data = self.handover.take(inbox.data[i], &length, &handed)
+            if data == NULL or handed.listener >= <unsigned int>self.network.count:
+                self.drop(STRANGER)
+            else:
+                self._datagram(data, length, &handed.source, handed.listener, handed.step)
+        return 0
+
+    cdef bint expire(self, uint64_t now_ns) except -1:
+        """Do what timers ask for; True if there is more than the outbox has room for."""
+        if self.relay is None:
+            return False
+        self.relay.now_ns = now_ns
+        return self.relay.expire()
+
+    cdef uint64_t next_ns(self) noexcept:
+        """When `expire` has something to do, 0 for never."""
+        return 0 if self.relay is None else self.relay.next_ns()
+
+    def pass_time(self, uint64_t now_ns):
+        """`expire` for tests and tools; what is to be sent as `Outbox.take` gives it."""
+        taken = []
+        while self.expire(now_ns):
+            taken += self.out.take()
+        return taken + self.out.take()
+
+    def handle(self, bytes data, str ip, int port, int listener=0, uint64_t now_ns=0):
         """One datagram, for tests and tools; what is to be sent as `Outbox.take` gives it."""
         cdef Peer source
         cdef bytes text = ip.encode()
@@ -101,16 +142,19 @@ cdef class Core:
             raise ValueError(f"{ip!r} is not an IP address")
         if not 0 <= listener < self.network.count:
             raise IndexError(listener)
-        self._datagram(data, len(data), &source, listener)
+        if self.relay is not None:
+            self.relay.now_ns = max(now_ns, self.relay.now_ns)
+        ds_count(&self.counters.received_bytes, len(data))
+        self._datagram(data, len(data), &source, listener, FRESH)
         return self.out.take()
 
     cdef int _datagram(
-        self, const unsigned char *data, int length, const Peer *source, int listener
+        self, const unsigned char *data, int length, const Peer *source, int listener, int step
     ) except -1:
+        """One datagram; ``step`` is FRESH, or how far the search for its owner has come."""
         cdef BaseRequest request = self.request
         cdef Exchange *x = &request.x
-        cdef int start = 0
-        ds_count(&self.counters.received_bytes, length)
+        cdef int start = 0, owner
         while start < length and (data[start] == 13 or data[start] == 10):
             start += 1  # 7.5: empty lines before the start line are ignored
         if start == length:
@@ -120,37 +164,60 @@ cdef class Core:
         length -= start
         scan(data, length, &x.m)
         if not x.m.is_request:
-            return self._response_in(data, &x.m)
+            return self._response_in(data, &x.m, source, listener, step)
+        if self.handover is not None and step == FRESH and not x.m.fault:
+            owner = self.handover.owner(data, &x.m, 0)
+            if owner != self.relay.rank and self._give(data, &x.m, source, listener, owner, 0):
+                return 0
         x.data = data
         x.source = source[0]
         x.listener = listener
         request.begin()
         try:
-            return self._request_in(request)
+            return self._request_in(request, 0 if step == FRESH else step)
         finally:
             request.end()
-            if Py_REFCNT(request) > 2:  # `self.request` and the local name
+            if Py_REFCNT(request) > self._own_references:
                 # The routing function kept it: the next request gets an object of its own.
-                self.request = self._make_request()
+                self._use_request(self._make_request())
 
-    cdef int _request_in(self, BaseRequest request) except -1:
+    cdef bint _give(
+        self, const unsigned char *data, Message *m, const Peer *source, int listener, int owner,
+        int step
+    ) noexcept:
+        """Hand a message to another worker; False if that is not possible."""
+        if not self.handover.give(self.out, data, m.length, source, listener, owner, step):
+            return False
+        ds_count(&self.counters.handed_over, 1)
+        return True
+
+    cdef bint _is_elsewhere(self, Exchange *x, int step) noexcept:
+        """A request without a transaction here: hand it to who may have one, see _handover.pyx."""
+        cdef int owner, asked = step
+        if step == FINAL:
+            return False
+        owner = self.handover.next_owner(x.data, &x.m, &asked, self.relay.now_ns)
+        if owner >= 0 and self._give(x.data, &x.m, &x.source, x.listener, owner, asked):
+            return True
+        if step == 0:
+            return False
+        owner = self.handover.owner(x.data, &x.m, 0)
+        return owner >= 0 and owner != self.relay.rank and self._give(
+            x.data, &x.m, &x.source, x.listener, owner, FINAL
+        )
+
+    cdef int _request_in(self, BaseRequest request, int step) except -1:
         """Checks of 16.3, then the route."""
         cdef Exchange *x = &request.x
-        cdef int fault = x.m.fault
-        x.via.fault = True
-        x.via.rport = -1
-        x.via.host = x.via.host_end = 0
-        if x.m.via and parse_via(x.data, x.m.via, x.m.via_end, &x.via) and not fault:
-            fault = VIA
-        if parse_address(x.data, x.m.from_, x.m.from_end, &x.from_) and not fault:
-            fault = FROM
-        if parse_address(x.data, x.m.to, x.m.to_end, &x.to) and not fault:
-            fault = TO
-        memset(&x.uri, 0, sizeof(x.uri))
-        if not fault and (parse_uri(x.data, x.m.uri, x.m.uri_end, &x.uri) or x.uri.headers):
-            fault = REQUEST_URI  # 19.1.1: a Request-URI has no headers part
+        cdef int fault = read_request(x)
         if fault:
             return self._reject(request, fault)
+        if self.relay is not None:
+            if self.relay.absorb(request):
+                ds_count(&self.counters.requests, 1)
+                return 0
+            if self.handover is not None and self._is_elsewhere(x, step):
+                return 0
         ds_count(&self.counters.requests, 1)
         if x.m.method == ACK and acknowledges_us(x):
             ds_count(&self.counters.absorbed, 1)
@@ -184,63 +251,51 @@ cdef class Core:
             self._on_error(error)
             if request.stage == OPEN:
                 request.answer(500, b"Server Internal Error", b"")
+        if request.stage == OPEN and request.transaction != NULL:
+            # It has a transaction, so it gets an answer: nobody else would end it.
+            request.answer(500, b"Server Internal Error", b"")
         if request.stage == OPEN:
             self.drop(UNROUTED)
         return 0
 
-    cdef int _response_in(self, const unsigned char *data, Message *m) except -1:
+    cdef int _response_in(
+        self, const unsigned char *data, Message *m, const Peer *source, int listener, int step
+    ) except -1:
         """16.7, stateless: our Via off, the rest unchanged to where the next Via says."""
         cdef Via ours
-        cdef Via upstream
-        cdef Edit edit
-        cdef Peer to
-        cdef unsigned char *datagram
-        cdef int64_t slot = -1, came_by = -1
-        cdef int dot, sender, n
+        cdef OwnBranch own
+        cdef int drop
         if m.fault or parse_via(data, m.via, m.via_end, &ours):
             ds_count(&self.counters.malformed[m.fault if m.fault else <int>VIA], 1)
             self.drop(BAD_RESPONSE)
             return 0
-        ds_count(&self.counters.responses, 1)
         if self.network.ours(data, ours.host, ours.host_end, ours.port) < 0:
+            ds_count(&self.counters.responses, 1)
             self.drop(FOREIGN_RESPONSE)
             return 0
         if ours.branch + COOKIE < ours.branch_end and data[ours.branch + COOKIE] == MARK:
             # Of a probe: the timer's.  One that bears a second Via is misrouted (8.1.3.3).
+            ds_count(&self.counters.responses, 1)
             if m.next_via:
                 self.drop(BAD_RESPONSE)
             else:
                 self.notices.reply(data, m, &ours)
             return 0
-        n = ours.branch + SLOT
-        if n < ours.branch_end:
-            dot = find(data, n, ours.branch_end, 46)
-            slot = get_hex(data, n, dot)
-            came_by = get_hex(data, dot + 1, ours.branch_end)
-            if 0 <= slot < self.destinations_limit:
-                ds_count(&self.destinations[slot].responses[m.status // 100], 1)
-        if not m.next_via:
-            self.drop(NO_NEXT_VIA)
-            return 0
+        read_branch(data, &ours, &own)
         if (
-            parse_via(data, m.next_via, m.next_via_end, &upstream)
-            or response_target(data, &upstream, &to) < 0
+            self.handover is not None and step == FRESH
+            and own.owner >= 0 and own.owner != self.relay.rank
+            and self._give(data, m, source, listener, own.owner, 0)
         ):
-            self.drop(UNROUTABLE)
             return 0
-        sender = self.network.for_family(to.any.sa_family, <int>min(max(came_by, -1), 1 << 20))
-        if sender < 0:
-            self.drop(UNROUTABLE)
+        ds_count(&self.counters.responses, 1)
+        if 0 <= own.slot < self.destinations_limit:
+            ds_count(&self.destinations[own.slot].responses[m.status // 100], 1)
+        if own.has_key and self.relay is not None and self.relay.response(data, m, &own):
             return 0
-        if m.next_via < m.via_line_end:
-            replace(&edit, m.via, m.next_via, b"", 0)
+        drop = forward_response(data, m, own.listener, 0, self.network, self.out)
+        if drop >= 0:
+            self.drop(drop)
         else:
-            replace(&edit, m.via_line, m.via_line_end, b"", 0)
-        datagram = self.out.begin()
-        if datagram == NULL or m.length > PAYLOAD:
-            self.drop(OVERSIZED)
-            return 0
-        n = join(data, 0, m.length, &edit, 1, datagram)
-        self.out.commit(n, &to, sender, -1)
-        ds_count(&self.counters.forwarded_responses, 1)
+            ds_count(&self.counters.forwarded_responses, 1)
         return 0

@@ -22,14 +22,20 @@ cdef struct Exchange:
     Peer source
     int listener                 # it arrived on
     uint64_t k0, k1              # the farm's key
+    uint64_t unique              # first part of the branch, 0: not made yet
     # decisions
     int hops                     # Max-Forwards to send, -1: not processed yet
     bint has_next
     Peer next                    # where it goes, if has_next
     int next_listener            # socket to send from, -1: any of the address family
     int slot                     # destination it goes to, -1: none of ours
+    int owner                    # rank of the worker that has its transaction, -1: stateless
+    int branch                   # which of the transaction's branches
     const unsigned char *new_uri  # Request-URI to send instead, or NULL
     int new_uri_length
+
+
+cdef int read_request(Exchange *x) noexcept nogil
 
 
 cdef enum Outcome:

@@ -8,9 +8,12 @@ The Via that goes on top carries a branch of three parts that answer three quest
             |                  |                  destination it went to (hexadecimal, or "-")
             |                  have we seen this request before, unchanged?  (16.3 step 4)
             the same for a retransmission, its CANCEL and the ACK of a negative reply (16.11)
+
+A stateful proxy adds ".owner.branch": rank of the worker that has the transaction, and which of
+its branches this is (16.6 step 8: each has a branch of its own).
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from ds_farm.proxy._exchange cimport (
@@ -36,10 +39,12 @@ from ds_farm.proxy._wire cimport (
     put_number,
     same_ip,
 )
-from ds_farm.sip._branch cimport Sip, put_hex, sip_add, sip_finish, sip_start
+from ds_farm.sip._branch cimport Sip, get_hex, put_hex, sip_add, sip_finish, sip_start
 from ds_farm.sip._edit cimport Edit, grown_by, join, replace
+from ds_farm.sip._names cimport NO_NEXT_VIA, OVERSIZED, UNROUTABLE
+from ds_farm.sip._scan cimport Message
 from ds_farm.sip._text cimport find, same
-from ds_farm.sip._via cimport Via
+from ds_farm.sip._via cimport Via, parse_via
 
 
 cdef extern from "<string.h>" nogil:
@@ -49,11 +54,14 @@ cdef extern from "<string.h>" nogil:
 cdef enum:
     MAX_EDITS = MAX_ROUTE_EDITS + 8
     DEFAULT_HOPS = 70            # 16.6 step 3
+    MAX_NUMBER = 1 << 20         # in our branches: slots, listeners, ranks, branches
 
 
-cdef uint64_t _unique(Exchange *x) noexcept nogil:
+cdef uint64_t unique_part(Exchange *x) noexcept nogil:
     """First part of the branch, by 16.11: the topmost Via's branch if it is an RFC 3261 one."""
     cdef Sip s
+    if x.unique:
+        return x.unique
     sip_start(&s, x.k0, x.k1)
     sip_add(&s, x.data, x.via.host, x.via.host_end)
     if x.via.branch_end - x.via.branch > COOKIE and same(
@@ -68,7 +76,8 @@ cdef uint64_t _unique(Exchange *x) noexcept nogil:
         sip_add(&s, x.data, x.m.call_id, x.m.call_id_end)
         sip_add(&s, x.data, x.m.cseq, x.m.cseq_end)
         sip_add(&s, x.data, x.m.uri, x.m.uri_end)
-    return sip_finish(&s)
+    x.unique = sip_finish(&s)
+    return x.unique
 
 
 cdef uint64_t _seen(Exchange *x) noexcept nogil:
@@ -179,7 +188,7 @@ cdef int forward_request(Exchange *x, Network network, Outbox out) noexcept nogi
     listener = &network.listeners[sender]
     memcpy(via, listener.via, listener.via_length)
     n = listener.via_length
-    n += put_hex(via + n, _unique(x))
+    n += put_hex(via + n, unique_part(x))
     via[n] = 46
     memcpy(via + n + 1, seen, UNIQUE)
     n += 1 + UNIQUE
@@ -189,6 +198,13 @@ cdef int forward_request(Exchange *x, Network network, Outbox out) noexcept nogi
     via[n] = 46
     n += 1
     n += _put_hex_short(via + n, x.listener)
+    if x.owner >= 0:
+        via[n] = 46
+        n += 1
+        n += _put_hex_short(via + n, x.owner)
+        via[n] = 46
+        n += 1
+        n += _put_hex_short(via + n, x.branch)
     via[n] = 13
     via[n + 1] = 10
     n += 2
@@ -215,6 +231,77 @@ cdef int forward_request(Exchange *x, Network network, Outbox out) noexcept nogi
     n = join(x.data, 0, x.m.length, edits, count, datagram)
     out.commit(n, &x.next, sender, x.slot)
     return FORWARDED
+
+
+cdef bint _read_key(const unsigned char *data, int start, uint64_t *key) noexcept nogil:
+    """The sixteen digits of a branch's first part; whether they are such."""
+    cdef int64_t high = get_hex(data, start, start + UNIQUE // 2)
+    cdef int64_t low = get_hex(data, start + UNIQUE // 2, start + UNIQUE)
+    key[0] = <uint64_t>high << 32 | <uint64_t>low
+    return high >= 0 and low >= 0
+
+
+cdef void read_branch(const unsigned char *data, Via *via, OwnBranch *own) noexcept nogil:
+    """Take the branch of our own Via apart; numbers that it does not have are -1."""
+    cdef int at = via.branch + SLOT, end, i
+    cdef int64_t numbers[4]
+    for i in range(4):
+        numbers[i] = -1
+        if at < via.branch_end:
+            end = find(data, at, via.branch_end, 46)
+            numbers[i] = get_hex(data, at, end)
+            if numbers[i] > MAX_NUMBER:
+                numbers[i] = -1
+            at = end + 1
+    own.slot = <int>numbers[0]
+    own.listener = <int>numbers[1]
+    own.owner = <int>numbers[2]
+    own.branch = <int>numbers[3]
+    own.has_key = False
+    if via.branch + SLOT < via.branch_end and own.owner >= 0:
+        own.has_key = _read_key(data, via.branch + COOKIE, &own.key)
+
+
+cdef int forward_response(
+    const unsigned char *data, Message *m, int came_by, int status, Network network, Outbox out
+) noexcept nogil:
+    """Put a response on its way: our Via off, the rest unchanged to where the next Via says
+    (16.7 steps 3 and 9).  ``came_by`` is the socket that its request came in by; ``status``, if
+    not 0, goes instead of its own.  Returns a Drop, -1 if it went out."""
+    cdef Via upstream
+    cdef Edit edits[2]
+    cdef Peer to
+    cdef unsigned char line[64]
+    cdef unsigned char *datagram
+    cdef int sender, n, count = 0
+    if not m.next_via:
+        return NO_NEXT_VIA
+    if (
+        parse_via(data, m.next_via, m.next_via_end, &upstream)
+        or response_target(data, &upstream, &to) < 0
+    ):
+        return UNROUTABLE
+    sender = network.for_family(to.any.sa_family, came_by)
+    if sender < 0:
+        return UNROUTABLE
+    if status:
+        memcpy(line, b"SIP/2.0 ", 8)
+        n = 8 + put_number(line + 8, status)
+        memcpy(line + n, b" Server Internal Error", 22)
+        n += 22
+        replace(edits, 0, find(data, 0, m.headers, 13), line, n)
+        count = 1
+    if m.next_via < m.via_line_end:
+        replace(edits + count, m.via, m.next_via, b"", 0)
+    else:
+        replace(edits + count, m.via_line, m.via_line_end, b"", 0)
+    count += 1
+    datagram = out.begin()
+    if datagram == NULL or m.length + 64 > PAYLOAD:
+        return OVERSIZED
+    n = join(data, 0, m.length, edits, count, datagram)
+    out.commit(n, &to, sender, -1)
+    return -1
 
 
 cdef int response_target(const unsigned char *data, Via *via, Peer *to) noexcept nogil:

@@ -1,6 +1,7 @@
 """The request that a routing function gets.  One object serves a worker for all its requests."""
 
 from ds_farm.proxy._exchange cimport Exchange
+from ds_farm.proxy._transaction cimport Transaction
 from ds_farm.proxy._wire cimport Network, Outbox
 from shm._layout cimport DestinationCounters, Worker
 
@@ -20,6 +21,7 @@ cdef class BaseRequest:
     cdef DestinationCounters *destinations
     cdef bytes dst_uri              # destination URI ($du), None if it is not set
     cdef bytes new_ruri            # Request-URI after a change, None before
+    cdef Transaction *transaction  # NULL: it has none, or not yet
     cdef object _segment         # keeps the mapping that the counters are in
 
     cdef void begin(self) noexcept
@@ -28,3 +30,7 @@ cdef class BaseRequest:
     cdef bytes span(self, int start, int end)
     cdef int set_ruri(self, bytes uri) except -1
     cdef int check_open(self) except -1
+    cdef int on_failure(self, Transaction *t) except -1
+
+
+cdef bytes reason_for(int outcome)

@@ -9,6 +9,7 @@ from ds_farm.proxy._exchange cimport FORWARDED, LOOP, TOO_LARGE, TOO_MANY_HOPS, 
 from ds_farm.proxy._forward cimport forward_request
 from ds_farm.proxy._reply cimport reply
 from ds_farm.proxy._route cimport uri_target
+from ds_farm.proxy._transaction cimport Transaction
 from ds_farm.proxy._wire cimport Network, Outbox, peer_port, put_ip
 from ds_farm.sip._names cimport ACK, OVERSIZED, UNANSWERED_ACK
 from ds_farm.sip._text cimport find, next_line, same, skip_space, trim_end
@@ -25,6 +26,11 @@ cdef dict REASONS = {
     TOO_MANY_HOPS: b"Too Many Hops",
     TOO_LARGE: b"Message Too Large",
 }
+
+
+cdef bytes reason_for(int outcome):
+    """Reason phrase of an Outcome that is answered."""
+    return <bytes>REASONS.get(outcome, b"Service Unavailable")
 
 
 cdef class BaseRequest:
@@ -50,9 +56,12 @@ cdef class BaseRequest:
         self.x.has_next = False
         self.x.next_listener = -1
         self.x.slot = -1
+        self.x.owner = -1
+        self.x.unique = 0
         self.x.new_uri = NULL
         self.dst_uri = None
         self.new_ruri = None
+        self.transaction = NULL
         self.stage = OPEN
 
     cdef void end(self) noexcept:
@@ -85,6 +94,10 @@ cdef class BaseRequest:
         self.new_ruri = uri
         self.x.new_uri = <const unsigned char *><const char *>uri
         self.x.new_uri_length = len(uri)
+        return 0
+
+    cdef int on_failure(self, Transaction *t) except -1:
+        """Every branch of a transaction with a context has failed (`_relay_request.pyx`)."""
         return 0
 
     # -- functions of a script

@@ -59,6 +59,7 @@ cdef struct Listener:
 
 cdef enum:
     BATCH = 64                   # datagrams a system call
+    OUTGOING = 256               # datagrams to send that a batch and its timers may cause
     DATAGRAM = 65536             # no UDP datagram is longer
     PAYLOAD = 65507              # what fits one over IPv4
 
@@ -72,7 +73,7 @@ cdef class Inbox:                # datagrams of one batch, filled by workers/_ud
 
 
 cdef class Outbox:
-    cdef Outgoing items[BATCH]
+    cdef Outgoing items[OUTGOING]
     cdef int count
     cdef unsigned char *_arena
     cdef int _used

@@ -27,11 +27,11 @@ cdef class Inbox:
 
 
 cdef class Outbox:
-    """Datagrams to send, at most BATCH between two `clear`."""
+    """Datagrams to send, at most OUTGOING between two `clear`."""
 
     def __cinit__(self):
         # Only pages that were written once cost memory: long messages are rare.
-        self._arena = <unsigned char *>malloc((BATCH + 1) * DATAGRAM)
+        self._arena = <unsigned char *>malloc(<size_t>(OUTGOING + 1) * DATAGRAM)
         if self._arena == NULL:
             raise MemoryError
 
@@ -40,7 +40,7 @@ cdef class Outbox:
 
     cdef unsigned char *begin(self) noexcept nogil:
         """Room for one datagram of DATAGRAM bytes; NULL if the box is full."""
-        return NULL if self.count == BATCH else self._arena + self._used
+        return NULL if self.count == OUTGOING else self._arena + self._used
 
     cdef void commit(self, int length, const Peer *to, int listener, int slot) noexcept nogil:
         """Add the datagram that was written to `begin`."""

@@ -109,4 +109,6 @@ cdef class Plan:
         other.given = self.given
         other.default_given = self.default_given
         other.order = self.order
+        other.listed = self.listed
+        other.left = self.left
         return other

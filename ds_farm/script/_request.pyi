@@ -1,14 +1,15 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ds_farm.dispatch._live import LiveTable
 from ds_farm.dispatch.state import Event
-from ds_farm.proxy._request import BaseRequest
+from ds_farm.proxy._relay import Relay
+from ds_farm.proxy._relay_request import RelayRequest
 from ds_farm.proxy._wire import Network, Outbox
 from ds_farm.script.avps import Avps, Value
 from ds_farm.script.settings import ScriptSettings
 from shm.segment import Segment
 
-class Request(BaseRequest):
+class Request(RelayRequest):
     var: dict[str, Value]
     def __init__(
         self,
@@ -20,6 +21,9 @@ class Request(BaseRequest):
         mark: Callable[[int, Event], object],
         complain: Callable[[str], None],
         seed: int,
+        relay: Relay | None = None,
+        on_error: Callable[[Exception], None] | None = None,
+        routes: Mapping[str, Callable[..., object]] | None = None,
     ) -> None: ...
     def use_table(self, table: LiveTable) -> None: ...
     @property

@@ -3,6 +3,7 @@
 from libc.string cimport memcpy, memset
 
 from ds_farm.dispatch._live cimport Endpoint, LiveSet
+from ds_farm.proxy._relay cimport Relay
 from ds_farm.proxy._wire cimport AF_INET, Network, Outbox, Peer, parse_ip
 from ds_farm.script._plan cimport Plan
 from ds_farm.script._selector cimport Selector
@@ -36,8 +37,9 @@ cdef class Request(Selector):
     cdef object _mark
 
     def __init__(self, Network network, Outbox out, segment, int rank, settings, mark, complain,
-                 seed):
-        super().__init__(network, out, segment, rank, settings, complain, seed)
+                 seed, Relay relay=None, on_error=None, routes=None):
+        super().__init__(network, out, segment, rank, settings, complain, seed, relay, on_error,
+                         routes)
         self._mark = mark
 
     # -- selection

@@ -13,7 +13,8 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 from ds_farm.dispatch._live cimport Endpoint, LiveSet, LiveTable
-from ds_farm.proxy._request cimport BaseRequest
+from ds_farm.proxy._relay cimport Relay
+from ds_farm.proxy._relay_request cimport RelayRequest
 from ds_farm.proxy._wire cimport AF_INET, AF_INET6, Network, Outbox, htons
 from ds_farm.script._keys cimport message_key, text_key
 from ds_farm.script._plan cimport Call, Choice, Plan
@@ -28,12 +29,12 @@ cdef enum:
     NOBODY = 0x7FFFFFFF          # no index of any set
 
 
-cdef class Selector(BaseRequest):
+cdef class Selector(RelayRequest):
     """The machinery under `ds_farm.script._request.Request`, which describes the arguments."""
 
     def __init__(self, Network network, Outbox out, segment, int rank, settings, complain,
-                 seed):
-        super().__init__(network, out, segment, rank)
+                 seed, Relay relay, on_error, routes):
+        super().__init__(network, out, segment, rank, relay, on_error, routes)
         self.settings = settings
         self.complain = complain
         self._random = (seed & 0xFFFFFFFFFFFFFFFF) or 1
@@ -49,11 +50,30 @@ cdef class Selector(BaseRequest):
         self.table = table
 
     cdef void begin(self) noexcept:
-        BaseRequest.begin(self)
+        RelayRequest.begin(self)
         self.serial += 1
         self._avp = None
         if self.used_blacklists:
             self.used_blacklists.clear()
+
+    cdef object save(self):
+        cdef Plan plan
+        plans = {}
+        for partition, one in self.plans.items():
+            plan = <Plan>one
+            if plan.serial == self.serial and plan.live is not None:
+                plans[partition] = plan.copy()
+        return (RelayRequest.save(self), plans, self._avp, list(self.used_blacklists))
+
+    cdef int restore(self, saved) except -1:
+        cdef Plan plan
+        base, plans, self._avp, self.used_blacklists = saved
+        RelayRequest.restore(self, base)
+        for partition, one in plans.items():
+            plan = <Plan>one
+            plan.serial = self.serial
+            self.plans[partition] = plan
+        return 0
 
     @property
     def avp(self):

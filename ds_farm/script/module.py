@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from ds_farm.dispatch.arguments import parse_choices
@@ -23,24 +24,39 @@ EventRoute = Callable[[Any], object]
 MODULE_NAME = "ds_farm_routes"
 BUILTIN_HOPS = 70
 
+STATEFUL = frozenset({"t_relay", "t_newtran", "t_reply"})
+"""Functions that need transactions: a module that has one of these names in it gets them."""
 
-def load_route(path: Path) -> Route:
-    """Run the module at ``path`` and return its ``request_route``.
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """What a farm does with messages."""
+
+    request_route: Route
+    named: Mapping[str, Route] = field(default_factory=dict)
+    """Every function of the module by its name; ``failure_route_NAME`` are found here."""
+
+    is_stateful: bool = False
+
+
+def load_routes(path: Path) -> Routes:
+    """Run the module at ``path`` and return its functions.
 
     Raises ConfigError with file and line of a syntax error or of the exception that the module
     raised, or if the function is missing.
     """
-    route = getattr(_load(path), "request_route", None)
-    if not callable(route):
+    module = _load(path)
+    named = {name: value for name, value in vars(module).items() if callable(value)}
+    if "request_route" not in named:
         raise ConfigError(f"{path}: defines no function request_route(request)")
-    checked: Route = route
-    return checked
+    names = {name for each in named.values() for name in _names(getattr(each, "__code__", None))}
+    return Routes(named["request_route"], named, bool(names & STATEFUL))
 
 
 def load_event_route(path: Path) -> EventRoute | None:
     """Run the module at ``path`` and return its ``event_route``, None if it has none.
 
-    Raises ConfigError as `load_route`.
+    Raises ConfigError as `load_routes`.
     """
     route: EventRoute | None = getattr(_load(path), "event_route", None)
     if route is not None and not callable(route):
@@ -73,20 +89,47 @@ def _load(path: Path) -> ModuleType:
     return module
 
 
-def builtin_route(sets: str, algorithm: str, flags: str = "") -> Route:
+def _names(code: CodeType | None) -> Iterator[str]:
+    """Attributes and globals that a function uses, those of functions within it too."""
+    if code is not None:
+        yield from code.co_names
+        for each in code.co_consts:
+            if isinstance(each, CodeType):
+                yield from _names(each)
+
+
+def builtin_routes(
+    sets: str, algorithm: str, flags: str = "", failover_codes: str = "408|5[0-9][0-9]"
+) -> Routes:
     """The route for those who write none: Max-Forwards, ds_select_dst, forward.
 
-    It answers 500 when no destination can be selected, as the documentation's example 1.32.
-    Raises ConfigError for arguments that ds_select_dst would not take.
+    With flag f transactions are kept, and on a failure that ``failover_codes`` matches the
+    destination is marked and the next one gets the request.  It answers 500 when no destination
+    can be selected, as the documentation's example 1.32.  Raises ConfigError for arguments that
+    ds_select_dst would not take.
     """
-    parse_choices(sets, algorithm, flags)
+    choices = parse_choices(sets, algorithm, flags)
+    is_stateful = any(choice.flags.failover for choice in choices)
+    partition = choices[0].partition
 
     def request_route(request: Request) -> None:
         if not request.mf_process_maxfwd_header(BUILTIN_HOPS):
             request.send_reply(483, "Too Many Hops")
         elif not request.ds_select_dst(sets, algorithm, flags):
             request.send_reply(500, "Unable to route")
+        elif is_stateful:
+            request.t_on_failure()
+            request.t_relay()
         else:
             request.forward()
 
-    return request_route
+    def failure_route(request: Request) -> None:
+        if request.t_was_cancelled() or not request.t_check_status(failover_codes):
+            return
+        request.ds_mark_dst(partition, "p")
+        while request.ds_next_dst(partition):
+            request.t_on_failure()
+            if request.t_relay():
+                return
+
+    return Routes(request_route, {"failure_route": failure_route}, is_stateful)

@@ -59,6 +59,7 @@ cpdef enum Drop:
     OVERSIZED = 7          # does not fit a datagram after our edits, or was cut by the kernel
     UNROUTED = 8           # the routing function neither forwarded nor answered it
     OWN_ACK = 9            # acknowledges a reply of our own (section 17.1.1.3): absorbed
+    STRANGER = 10          # came to the socket between workers, and from none of them
 
 
 # Scheme of a URI, as far as a proxy must understand it (16.3 step 2).
