@@ -10,7 +10,7 @@ import pytest
 
 from ds_farm.config import load
 from ds_farm.dispatch.model import State
-from ds_farm.script.module import load_route
+from ds_farm.script.module import load_routes
 from ds_farm.script.pvars import NAMED, VARIABLES
 from shm._native import FIELDS, SIZES
 
@@ -72,6 +72,7 @@ def _public_names(stub: str, name: str) -> set[str]:
 def test_every_public_name_of_a_request_is_described() -> None:
     names = _public_names("script/_request.pyi", "Request")
     names |= _public_names("proxy/_request.pyi", "BaseRequest")
+    names |= _public_names("proxy/_relay_request.pyi", "RelayRequest") - {"relay"}
     assert {"ds_select_dst", "forward", "ru", "avp"} <= names
     text = (ROOT / "docs" / "routing.md").read_text(encoding="utf-8")
     described = set(re.findall(r"`(\w+)(?:\([^`]*\))?`", text))
@@ -128,7 +129,7 @@ def test_configurations_are_valid(where: str, block: str, tmp_path: Path) -> Non
 def test_routing_modules_load(where: str, block: str, tmp_path: Path) -> None:
     file = tmp_path / "routes.py"
     file.write_text(block, encoding="utf-8")
-    assert callable(load_route(file))
+    assert callable(load_routes(file).request_route)
 
 
 def test_there_are_examples() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ds_farm.dispatch.model import State
 from ds_farm.errors import ConfigError
-from ds_farm.script.module import BUILTIN_HOPS, MODULE_NAME, builtin_route, load_route
+from ds_farm.script.module import BUILTIN_HOPS, MODULE_NAME, builtin_routes, load_routes
 from tests.support.message import Draft, Sip
 from tests.support.request import Script
 
@@ -38,7 +38,7 @@ def test_a_module_routes(script: Script, tmp_path: Path) -> None:
         tmp_path,
         "def request_route(request):\n    request.ds_select_dst('1', '8')\n    request.forward()\n",
     )
-    sent = script.route(load_route(file))[1]
+    sent = script.route(load_routes(file).request_route)[1]
     assert [(ip, port) for _, ip, port, _ in sent] == [("192.0.2.1", 5060)]
 
 
@@ -56,28 +56,29 @@ def test_a_module_routes(script: Script, tmp_path: Path) -> None:
 def test_mistakes_have_file_and_line(tmp_path: Path, text: str, expected: str) -> None:
     file = _write(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
-        load_route(file)
+        load_routes(file)
     assert str(caught.value).startswith(expected.format(file=file))
 
 
 def test_a_missing_module_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such routing module"):
-        load_route(tmp_path / "none.py")
+        load_routes(tmp_path / "none.py")
     (tmp_path / "routes.txt").write_text("")
     with pytest.raises(ConfigError, match=r"a routing module is a file that ends in \.py"):
-        load_route(tmp_path / "routes.txt")
+        load_routes(tmp_path / "routes.txt")
 
 
 # -- the built-in route
 
 
 def _answer(script: Script, message: Draft, sets: str = "1", flags: str = "") -> bytes:
-    ((datagram, _, _, _),) = script.route(builtin_route(sets, "4", flags), message)[1]
+    route = builtin_routes(sets, "4", flags).request_route
+    ((datagram, _, _, _),) = script.route(route, message)[1]
     return Sip.read(datagram).start_line
 
 
 def test_the_built_in_route_selects_and_forwards(script: Script) -> None:
-    route = builtin_route("1", "4", "")
+    route = builtin_routes("1", "4", "").request_route
     targets = [script.route(route)[1][0][1] for _ in range(4)]
     assert targets == ["192.0.2.1", "192.0.2.2"] * 2
 
@@ -86,7 +87,7 @@ def test_the_built_in_route_looks_at_max_forwards(script: Script) -> None:
     message = script.message().set("Max-Forwards", "0")
     assert _answer(script, message) == b"SIP/2.0 483 Too Many Hops"
     ((datagram, *_),) = script.route(
-        builtin_route("1", "4"), script.message().remove("Max-Forwards")
+        builtin_routes("1", "4").request_route, script.message().remove("Max-Forwards")
     )[1]
     assert Sip.read(datagram).one("max-forwards") == str(BUILTIN_HOPS).encode()
 
@@ -104,4 +105,4 @@ def test_the_built_in_route_answers_500_when_nothing_can_be_selected(script: Scr
 )
 def test_the_built_in_route_refuses_wrong_arguments(sets: str, algorithm: str, flags: str) -> None:
     with pytest.raises(ConfigError):
-        builtin_route(sets, algorithm, flags)
+        builtin_routes(sets, algorithm, flags)

@@ -120,15 +120,8 @@ class Sipp:
         self.close()
 
 
-class Destination(Sipp):
-    """A destination that answers OPTIONS with 200 and counts each request as a call."""
-
-    def __init__(self, directory: Path, name: str = "uas", host: str = "") -> None:
-        host = host or own_host()
-        super().__init__(
-            directory, name, "options_uas.xml", host, free_port(host), "-deadcall_wait", "0"
-        )
-        until(lambda: _is_bound(self.host, self.port), f"SIPp's socket {self.uri}")
+class Server(Sipp):
+    """SIPp that waits for requests."""
 
     @property
     def uri(self) -> str:
@@ -140,6 +133,17 @@ class Destination(Sipp):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGUSR1)
         return self.wait(timeout_s)
+
+
+class Destination(Server):
+    """A destination that answers OPTIONS with 200 and counts each request as a call."""
+
+    def __init__(self, directory: Path, name: str = "uas", host: str = "") -> None:
+        host = host or own_host()
+        super().__init__(
+            directory, name, "options_uas.xml", host, free_port(host), "-deadcall_wait", "0"
+        )
+        until(lambda: _is_bound(self.host, self.port), f"SIPp's socket {self.uri}")
 
 
 class Caller(Sipp):
@@ -158,6 +162,50 @@ class Caller(Sipp):
             f"{uri_host(to[0])}:{to[1]}",
             *("-m", str(calls), "-r", str(rate), "-l", str(max(calls, 1))),
         )
+
+
+class Callee(Server):
+    """A destination of calls: answers them, or refuses them with ``status``."""
+
+    def __init__(
+        self, directory: Path, name: str, *, status: int = 0, scenario: str = "", host: str = ""
+    ) -> None:
+        host = host or own_host()
+        super().__init__(
+            directory,
+            name,
+            _with_status(directory, "refused_uas.xml", status)
+            if status
+            else scenario or "call_uas.xml",
+            host,
+            free_port(host),
+        )
+        until(lambda: _is_bound(self.host, self.port), f"SIPp's socket {self.uri}")
+
+
+class Calls(Sipp):
+    """A caller that makes ``calls`` by a scenario, ``rate`` a second."""
+
+    def __init__(
+        self, directory: Path, scenario: str, to: Address, calls: int, rate: int, *, status: int = 0
+    ) -> None:
+        host = own_host()
+        super().__init__(
+            directory,
+            "caller",
+            _with_status(directory, scenario, status) if status else scenario,
+            host,
+            free_port(host),
+            f"{uri_host(to[0])}:{to[1]}",
+            *("-m", str(calls), "-r", str(rate), "-l", str(max(calls, 1))),
+        )
+
+
+def _with_status(directory: Path, scenario: str, status: int) -> str:
+    """A copy of the scenario with a number where it says STATUS: SIPp takes no key there."""
+    copy = directory / f"{status}_{scenario}"
+    copy.write_text((SCENARIOS / scenario).read_text().replace("STATUS", str(status)))
+    return str(copy)
 
 
 def _is_bound(host: str, port: int) -> bool:
