@@ -47,8 +47,10 @@ cdef class LiveSet:
     cdef const char *uris
     cdef const Endpoint *_endpoints
     cdef const uint32_t *_endpoint_ends
-    cdef list attrs
-    cdef list sockets
+    cdef bytes attrs
+    cdef const uint32_t *attr_ends
+    cdef bytes sockets
+    cdef const uint32_t *socket_ends
     cdef View _views[2]
 
     cdef View *view(self, bint but_last) except NULL
@@ -60,6 +62,8 @@ cdef class LiveSet:
     cdef const Endpoint *endpoint(self, int index) noexcept nogil
     cdef int holds(self, int index, const Endpoint *wanted) noexcept nogil
     cdef bytes uri_text(self, int index)
+    cdef str attr(self, int index)
+    cdef str socket(self, int index)
     cdef bytes hostport(self, int index)
     cdef int find_uri(self, bytes uri)
     cdef int select(self, int algorithm, uint64_t h, bint use_default) except -2

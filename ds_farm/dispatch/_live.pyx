@@ -44,10 +44,11 @@ cdef int _check_ends(const uint32_t *ends, int count, Py_ssize_t total) except -
     return 0
 
 
-cdef int _check_texts(list column, int count) except -1:
-    if len(column) != count or not all(isinstance(text, str) for text in column):
-        raise ValueError(f"expected {count} texts in a column")
-    return 0
+cdef str _text(bytes column, const uint32_t *ends, int index):
+    cdef uint32_t start = ends[index - 1] if index else 0
+    if start == ends[index]:
+        return ""
+    return column[start:ends[index]].decode("utf-8", "replace")
 
 
 cdef class LiveSet:
@@ -56,6 +57,7 @@ cdef class LiveSet:
     def __cinit__(self, dict columns, segment, int rank):
         cdef Memory memory = segment.memory
         cdef int set_slot = columns["slot"]
+        cdef uint32_t most = segment.layout.max_destinations
         self._columns = columns
         self._memory = memory
         self.partition = columns["partition"]
@@ -69,16 +71,18 @@ cdef class LiveSet:
         )
         self.slots = _words(columns["slots"], self.size)
         for i in range(self.size):
-            if self.slots[i] >= <uint32_t>segment.layout.max_destinations:
+            if self.slots[i] >= most:
                 raise ValueError(f"there is no destination slot {self.slots[i]}")
         self.weights = _words(columns["weights"], self.size)
         self.uri_ends = _words(columns["uri_ends"], self.size)
         self.host_spans = _words(columns["host_spans"], 2 * self.size)
         self.uris = columns["uris"]
         self.attrs = columns["attrs"]
+        self.attr_ends = _words(columns["attr_ends"], self.size)
+        _check_ends(self.attr_ends, self.size, len(self.attrs))
         self.sockets = columns["sockets"]
-        _check_texts(self.attrs, self.size)
-        _check_texts(self.sockets, self.size)
+        self.socket_ends = _words(columns["socket_ends"], self.size)
+        _check_ends(self.socket_ends, self.size, len(self.sockets))
         self._endpoint_ends = _words(columns["endpoint_ends"], self.size)
         self._endpoints = <const Endpoint *><const char *>columns["endpoints"]
         _check_ends(self._endpoint_ends, self.size, len(columns["endpoints"]) // <int>sizeof(Endpoint))
@@ -158,6 +162,14 @@ cdef class LiveSet:
         """URI of a destination, the database's text."""
         cdef uint32_t start = self.uri_ends[index - 1] if index else 0
         return self.uris[start:self.uri_ends[index]]
+
+    cdef str attr(self, int index):
+        """Attributes of a destination."""
+        return _text(self.attrs, self.attr_ends, index)
+
+    cdef str socket(self, int index):
+        """What its row says of the sending socket."""
+        return _text(self.sockets, self.socket_ends, index)
 
     cdef bytes hostport(self, int index):
         """``host[:port]`` of its URI."""

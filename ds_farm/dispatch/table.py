@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 from array import array
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -90,16 +90,19 @@ def _encode_set(one: DestinationSet, slot: int, slots: Sequence[int]) -> dict[st
         "turns_but_last": turns(weights[:-1]).tobytes() if len(weights) > 1 else b"",
         "endpoints": b"".join(_endpoint(a) for d in destinations for a in d.addresses),
         "endpoint_ends": _ends([d.addresses for d in destinations]),
-        "uri_ends": _ends(texts),
-        "uris": b"".join(texts),
         "host_spans": host_spans.tobytes(),
-        "addresses": [[(a.ip, a.port) for a in d.addresses] for d in destinations],
         "priorities": array("I", [d.priority for d in destinations]).tobytes(),
-        "attrs": [d.attrs for d in destinations],
-        "sockets": [d.socket for d in destinations],
-        "descriptions": [d.description for d in destinations],
         "probe_modes": bytes(d.probe_mode for d in destinations),
+        **_texts("uri", texts),
+        **_texts("attr", [d.attrs.encode() for d in destinations]),
+        **_texts("socket", [d.socket.encode() for d in destinations]),
+        **_texts("description", [d.description.encode() for d in destinations]),
     }
+
+
+def _texts(name: str, texts: Sequence[bytes]) -> dict[str, object]:
+    """Two columns: all texts as one, and where each ends.  A worker unpacks no object for each."""
+    return {f"{name}s": b"".join(texts), f"{name}_ends": _ends(texts)}
 
 
 def _ends(parts: Sequence[Sized]) -> bytes:
@@ -124,21 +127,35 @@ def decode(generation: int, data: bytes) -> Table:
 
 
 def _decode_set(one: dict[str, Any]) -> SetRecord:
-    texts, start = [], 0
-    for end in array("I", one["uri_ends"]):
-        texts.append(one["uris"][start:end].decode())
-        start = end
     rows = zip(
-        texts,
+        _each_text(one, "uri"),
         array("I", one["slots"]),
         array("I", one["weights"]),
         array("I", one["priorities"]),
-        one["attrs"],
-        one["sockets"],
-        one["descriptions"],
+        _each_text(one, "attr"),
+        _each_text(one, "socket"),
+        _each_text(one, "description"),
         one["probe_modes"],
-        (tuple(Address(ip, port) for ip, port in pairs) for pairs in one["addresses"]),
+        _each_addresses(one),
         strict=True,
     )
     destinations = tuple(DestinationRecord(*row) for row in rows)
     return SetRecord(one["partition"], one["id"], one["slot"], destinations)
+
+
+def _each_text(one: dict[str, Any], name: str) -> Iterator[str]:
+    start = 0
+    for end in array("I", one[f"{name}_ends"]):
+        yield one[f"{name}s"][start:end].decode()
+        start = end
+
+
+def _each_addresses(one: dict[str, Any]) -> Iterator[tuple[Address, ...]]:
+    endpoints = [
+        Address(str(ipaddress.ip_address(packed if version == 6 else packed[:4])), port)
+        for version, port, packed in ENDPOINT.iter_unpack(one["endpoints"])
+    ]
+    start = 0
+    for end in array("I", one["endpoint_ends"]):
+        yield tuple(endpoints[start:end])
+        start = end

@@ -146,7 +146,7 @@ cdef class Request(Selector):
                         self.settings.set_setid(self, live.id)
                     attrs = self.settings.avps[partition].attrs
                     if attrs:
-                        self.avp.push(attrs, live.attrs[index])
+                        self.avp.push(attrs, live.attr(index))
                     return 1
         return FAILED
 

@@ -272,7 +272,7 @@ cdef class Selector(RelayRequest):
             memcpy(&self.x.next.v6.sin6_addr, endpoint.address, 16)
         self.x.has_next = True
         self.x.slot = live.slots[index]
-        self.x.next_listener = self._listener(<str>live.sockets[index])
+        self.x.next_listener = self._listener(live.socket(index))
         return True
 
     cdef int _listener(self, str text) except -2:
@@ -343,10 +343,10 @@ cdef class Selector(RelayRequest):
             choice = ahead.choice()
             before = len(uris)
             while index >= 0:
-                attrs.append(ahead.live.attrs[index])
+                attrs.append(ahead.live.attr(index))
                 if listed:
                     uris.append(ahead.live.uri_text(index).decode())
-                    sockets.append(ahead.live.sockets[index])
+                    sockets.append(ahead.live.socket(index))
                 index = ahead.following()
             groups.append(choice.set_id)
             counts.append(len(uris) - before)
