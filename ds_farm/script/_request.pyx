@@ -181,6 +181,23 @@ cdef class Request(Selector):
             return FAILED
         return 1 if self.is_listed(name, &wanted) else FAILED
 
+    def update_stat(self, name, value=1):
+        """Add ``value``, a number or text such as "+1" and "-1", to the statistic $stat(name).
+        It begins at 0 and lives as long as the worker, each worker has its own.  Returns 1; -1
+        if the value is no number."""
+        try:
+            number = int(value)
+        except ValueError:
+            self.complain(f"update_stat: {value!r} is no number")
+            return FAILED
+        key = self._expand(name)
+        self.stat[key] = self.stat.get(key, 0) + number
+        return 1
+
+    def reset_stat(self, name):
+        """Let the statistic begin at 0 again.  Returns 1; -1 if there is none of that name."""
+        return 1 if self.stat.pop(self._expand(name), None) is not None else FAILED
+
     cdef str _expand(self, text):
         """An argument as text, its variables filled in."""
         cdef str value = str(text)

@@ -26,6 +26,8 @@ cdef class Selector(RelayRequest):
     cdef uint64_t serial         # number of the request; a Plan of another one is no longer valid
     cdef list used_blacklists    # names
     cdef readonly dict var       # $var(name): lives as long as the worker
+    cdef readonly dict stat      # $stat(name): numbers that live as long
+    cdef bint _is_unsettable     # a Request-URI without a host was met
     cdef object _avp             # Avps, None until they are read
     cdef dict _calls             # (sets, algorithms, flags) -> Call
     cdef list _kept              # keeps the objects that `_recent` points to

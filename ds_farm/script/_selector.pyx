@@ -21,7 +21,7 @@ from ds_farm.script._plan cimport Call, Choice, Plan
 from ds_farm.sip._uri cimport Uri, parse_uri
 
 from ds_farm.dispatch.model import DEFAULT_PARTITION
-from ds_farm.proxy.codes import FAILED
+from ds_farm.proxy.codes import FAILED, NOT_SET
 from ds_farm.script.avps import Avps
 
 cdef enum:
@@ -44,6 +44,7 @@ cdef class Selector(RelayRequest):
         self._listeners = {}
         self.used_blacklists = []
         self.var = {}
+        self.stat = {}
 
     def use_table(self, LiveTable table):
         """Select from this table from now on."""
@@ -111,7 +112,10 @@ cdef class Selector(RelayRequest):
         if plan is None:
             return FAILED
         plan.begin(call, self.serial)
-        return 1 if self._next_set(plan, domain, False) else FAILED
+        self._is_unsettable = False
+        if self._next_set(plan, domain, False):
+            return 1
+        return NOT_SET if self._is_unsettable else FAILED
 
     cdef bint _next_set(self, Plan plan, bint domain, bint failover) except -1:
         """Select from the first set after the current one that has something to offer; for
@@ -255,6 +259,7 @@ cdef class Selector(RelayRequest):
             if current is None:
                 current = self.x.data[self.x.m.uri:self.x.m.uri_end]
             if parse_uri(current, 0, len(current), &uri) or not uri.host:
+                self._is_unsettable = True
                 return False
             self.set_ruri(
                 current[:uri.host] + live.hostport(index) + current[uri.hostport_end:]

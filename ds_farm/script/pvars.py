@@ -45,6 +45,8 @@ class Readable(Protocol):
     def avp(self) -> Mapping[str, str | int]: ...
     @property
     def var(self) -> Mapping[str, str | int]: ...
+    @property
+    def stat(self) -> Mapping[str, int]: ...
     def hdr(self, name: str) -> list[str]: ...
 
 
@@ -108,6 +110,7 @@ NAMED: dict[str, Callable[[str], Getter]] = {
     "hdr": lambda name: lambda r: _first(r.hdr(name)),
     "avp": lambda name: lambda r: str(r.avp.get(name, "")),
     "var": lambda name: lambda r: str(r.var.get(name, "")),
+    "stat": lambda name: lambda r: str(r.stat.get(name, "")),
 }
 
 _VARIABLE = re.compile(

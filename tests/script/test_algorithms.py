@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from ds_farm.config import load, resolve
 from ds_farm.dispatch.model import Destination, State
 from ds_farm.proxy.codes import Failure
 from ds_farm.script._request import Request
 from ds_farm.script.pvars import compile_format
-from ds_farm.script.settings import ScriptSettings
+from ds_farm.script.settings import ScriptSettings, script_settings
 from tests.dispatch.model import Member, ModelSet, reference_hash
 from tests.support.message import Draft
 from tests.support.request import Script, dest
@@ -221,6 +223,33 @@ def test_decision_8_ascending_loads(loads: dict[str, object], order: list[int]) 
         assert script.walk("1", "9", "f") == expected
         assert script.walk("1", "9", "f", read=lambda request: request.avp) == expected
         assert script.walk("1", "9", "f M 2") == expected[:2]
+
+
+def test_example_1_18_loads_are_statistics(tmp_path: Path) -> None:
+    """pvar_algo_pattern = "$stat(load_%u)", with statistics that the routing module keeps."""
+    file = tmp_path / "ds_farm.toml"
+    file.write_text(
+        '[farm]\nsocket = ["udp:127.0.0.1:5060"]\n'
+        '[dispatcher]\ndb_url = "sqlite:///x.sqlite"\npvar_algo_pattern = "$stat(load_%u)"\n'
+    )
+    dispatcher = load(file).dispatcher
+    settings = script_settings(dispatcher, resolve(dispatcher))
+    with Script({1: URIS}, settings) as script:
+
+        def route(request: Request) -> list[object]:
+            loads: tuple[str | int, ...] = ("+3", 1, 2, "+1")
+            for uri, calls in zip(URIS, loads, strict=True):
+                request.update_stat(f"load_{uri}", calls)
+            seen: list[object] = []
+            for _ in range(2):
+                request.ds_select_dst("1", "9")
+                seen.append(request.du)
+                request.update_stat("load_$du", 5)
+            seen.append(request.reset_stat(f"load_{URIS[0]}"))
+            request.ds_select_dst("1", "9")
+            return [*seen, request.du, request.reset_stat("none"), request.update_stat("x", "y")]
+
+        assert script.run(route) == [URIS[1], URIS[3], 1, URIS[0], -1, -1]
 
 
 def test_algorithm_9_leaves_out_what_is_down() -> None:

@@ -64,6 +64,8 @@ VALUES = {
     "$avp(none)": "",
     "$var(v)": "text",
     "$var(none)": "",
+    "$stat(none)": "",
+    "$stat(calls)": "2",
     "$(ci)": "c1@h",
     "$(hdr(X-Two))": "first",
     "$(avp(mine))": "17",
@@ -75,6 +77,8 @@ VALUES = {
 def test_each_variable(script: Script, text: str) -> None:
     def route(request: Request) -> str:
         request.avp["mine"], request.var["v"] = 17, "text"
+        request.reset_stat("calls")
+        request.update_stat("calls", "+2")
         request.ds_select_dst("1", "8")
         return compile_format(text)(request)
 

@@ -89,6 +89,13 @@ def test_ds_select_domain_without_a_port_drops_the_old_one(script: Script) -> No
     assert found == (1, "sip:u@192.0.2.1")
 
 
+def test_a_request_uri_without_a_host_cannot_be_given_one(script: Script) -> None:
+    message = script.message(uri="tel:+4912345")
+    found = script.run(lambda request: (request.ds_select_domain("1", "8"), request.ru), message)
+    assert found == (-3, "tel:+4912345")
+    assert script.run(lambda request: request.ds_select_domain("9", "8"), message) == -1
+
+
 def test_ipv6_destinations(script: Script) -> None:
     uri = "sip:[2001:db8::7]:5077"
     script.publish({1: [dest(uri, addresses=(Address("2001:db8::7", 5077),))]})
