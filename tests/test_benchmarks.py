@@ -171,6 +171,15 @@ def _started(marks: tuple[str, ...]) -> list[str]:
     ]
 
 
+def test_probe_bench(tmp_path: Path) -> None:
+    result, printed = _bench("probe", tmp_path / "probe.json")
+    (look,) = result["rounds"]
+    assert len(look["probes"]) == result["settings"]["interval"]
+    assert 0 < sum(look["probes"]) <= result["settings"]["destinations"]
+    assert look["cpu_share"] > 0
+    assert " ".join(map(str, look["probes"])) in printed
+
+
 def test_reload_bench(tmp_path: Path) -> None:
     result, printed = _bench("reload", tmp_path / "reload.json")
     _check_requests(result["requests"])

@@ -14,16 +14,18 @@ import select
 import socket
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ds_farm.dispatch.registry import Registry
 from ds_farm.dispatch.state import Event, Reason
 from ds_farm.probe.prober import EVENTS, Ended, Prober, Result, Target, Transaction
 from ds_farm.probe.record import Records
-from ds_farm.probe.request import Probe, Style, build
+from ds_farm.probe.request import Probe, Request, Style, build, request_uri
 from ds_farm.probe.schedule import Schedule
 from ds_farm.probe.targets import ALL, Place, Sockets, places
 from ds_farm.proxy._notice import SIZE, decode
 from ds_farm.proxy._wire import Network
+from ds_farm.script.local import LocalRequest, LocalRoute, insert
 from shm.errors import SegmentError
 from workers.process import ProcessContext
 
@@ -107,6 +109,7 @@ class Probing:
         if preferred and network.find(preferred) < 0:
             logger.warning("ds_probing_sock = %s is none of our sockets", preferred)
         self._sockets = Sockets(hosts, network.find, preferred)
+        self._local_route = _local_route(context)
 
     # -- the loop
 
@@ -196,16 +199,27 @@ class Probing:
             self._judge([Ended(place.slot, Result.UNSENT)])
             return True
         transaction = self._open(place, place.target, probe, now_ns)
-        if not self._send(transaction):
+        if not transaction.request.datagram or not self._send(transaction):
             self._judge([self._prober.fail(place.slot, Result.UNSENT)])
         return True
 
     def _open(self, place: Place, target: Target, probe: Probe, now_ns: int) -> Transaction:
-        # A local_route would see, and may change, this request here.
         request = build(self._style, probe, place.uri, self._sent_by[place.listener])
+        if self._local_route is not None:
+            request = replace(request, datagram=self._route(self._local_route, place, request))
         return self._prober.start(
             place.slot, request, target, place.listener, probe.sent_ns, now_ns
         )
+
+    def _route(self, route: LocalRoute, place: Place, request: Request) -> bytes:
+        """The probe's bytes as the module's local_route leaves them; none if it drops the probe."""
+        local = LocalRequest(self._style.method, request_uri(place.uri), self._style.from_uri)
+        try:
+            route(local)
+        except Exception:
+            logger.exception("local_route failed, the probe goes out as it is")
+            return request.datagram
+        return b"" if local.is_dropped else insert(request.datagram, local.added)
 
     def _send(self, transaction: Transaction) -> bool:
         """False if the kernel will not have it."""
@@ -263,6 +277,16 @@ class Probing:
                     f" {ended.status}" if ended.status else "",
                 )
             self._records.end(place.set_slot, ended)
+
+
+def _local_route(context: ProcessContext) -> LocalRoute | None:
+    """The routing module's, if there is one."""
+    path = context.config.route_module
+    if path is None:
+        return None
+    from ds_farm.script.module import load_routes  # noqa: PLC0415 - for who has a module alone
+
+    return load_routes(path).local_route
 
 
 def _now_ns() -> int:

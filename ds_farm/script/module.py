@@ -14,6 +14,7 @@ from typing import Any
 from ds_farm.dispatch.arguments import parse_choices
 from ds_farm.errors import ConfigError
 from ds_farm.script._request import Request
+from ds_farm.script.local import LocalRoute
 
 Route = Callable[[Request], object]
 """Called once for each request; what it returns is of no matter."""
@@ -37,6 +38,7 @@ class Routes:
     """Every function of the module by its name; ``failure_route_NAME`` are found here."""
 
     is_stateful: bool = False
+    local_route: LocalRoute | None = None
 
 
 def load_routes(path: Path) -> Routes:
@@ -50,7 +52,7 @@ def load_routes(path: Path) -> Routes:
     if "request_route" not in named:
         raise ConfigError(f"{path}: defines no function request_route(request)")
     names = {name for each in named.values() for name in _names(getattr(each, "__code__", None))}
-    return Routes(named["request_route"], named, bool(names & STATEFUL))
+    return Routes(named["request_route"], named, bool(names & STATEFUL), named.get("local_route"))
 
 
 def load_event_route(path: Path) -> EventRoute | None:

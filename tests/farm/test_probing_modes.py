@@ -17,9 +17,9 @@ from ds_farm.probe.prober import Result
 from ds_farm.probe.schedule import phase_ns
 from shm.layout import Role
 from tests.farm.probes import seen, set_state
-from tests.support import process
 from tests.support.database import Row
 from tests.support.farm import Farm
+from tests.support.message import Sip
 from tests.support.net import free_port, own_host
 from tests.support.peer import Address
 from tests.support.uas import Uas, answering, silent
@@ -190,22 +190,59 @@ def test_a_killed_timer_doubles_no_probe_and_loses_no_failure(tmp_path: Path) ->
         assert numbers == list(range(numbers[0], numbers[0] + len(times))), f"{uri}: {times}"
 
 
-def test_a_thousand_destinations_are_spread_and_cheap(tmp_path: Path) -> None:
+def test_a_thousand_destinations_are_spread(tmp_path: Path) -> None:
+    """Not a burst: every second of the interval has its part.  How even it is, and what it costs,
+    is no test's to say but of `python -m benchmarks.probe_bench`."""
     interval_s, count = 5, 1_000
     with Uas(OK) as uas:
         uris = [f"sip:{i}@{uas.peer.sent_by}" for i in range(count)]
         settings = {"dispatcher": {"ds_ping_interval": interval_s, "ds_probing_mode": 1}}
         with Farm(tmp_path, uris, settings=settings) as farm:
-            pid = farm.child(Role.TIMER).pid
-            until(lambda: sum(one.sent > 0 for one in seen(farm).values()) > count // 5, "a start")
-            start_s, cpu_s = time.monotonic(), process.cpu_s(pid)
-            time.sleep(interval_s + 0.2)
-            passed_s, cpu_s = time.monotonic() - start_s, process.cpu_s(pid) - cpu_s
+            until(lambda: sum(one.sent > 0 for one in seen(farm).values()) == count, "all of them")
+            until(lambda: max(one.sent for one in seen(farm).values()) >= 2, "the next round")
             sent = [one.sent_s for one in seen(farm).values()]
-    # All were probed within the interval before the look; its seconds differ by less than 20 %.
-    end_s = start_s + passed_s
+    end_s = max(sent)
     seconds = Counter(int(end_s - at_s) for at_s in sent if end_s - at_s < interval_s)
-    assert sum(seconds.values()) >= 0.98 * count
     assert len(seconds) == interval_s
-    assert max(seconds.values()) <= 1.2 * min(seconds.values()), seconds
-    assert cpu_s / passed_s < 0.03, f"{100 * cpu_s / passed_s:.1f} % of a core"
+    assert max(seconds.values()) < 3 * min(seconds.values()), seconds
+
+
+LOCAL_ROUTE = """
+def request_route(request):
+    request.forward()
+
+
+def local_route(request):
+    if "dropped" in request.ru:
+        request.drop()
+    elif "broken" in request.ru:
+        raise ValueError(request.ru)
+    elif request.is_method("OPTIONS"):
+        assert not request.append_hf("Via: SIP/2.0/UDP x\\r\\n")
+        assert not request.append_hf("no header\\r\\n")
+        request.append_hf(f"X-Farm: {request.ru}\\r\\nX-From: {request.fu}\\r\\n")
+"""
+
+
+def test_local_route_sees_each_probe(tmp_path: Path) -> None:
+    """It adds headers, or keeps a probe back; one that raises changes nothing."""
+    with Uas(OK) as plain, Uas(OK) as dropped, Uas(OK) as broken:
+        rows = [
+            Row(plain.uri),
+            Row(f"sip:dropped@{dropped.peer.sent_by}"),
+            Row(f"sip:broken@{broken.peer.sent_by}"),
+        ]
+        settings = {"dispatcher": {"ds_ping_interval": 1, "ds_probing_mode": 1}}
+        with Farm(tmp_path, rows, module=LOCAL_ROUTE, settings=settings) as farm:
+            until(lambda: seen(farm)[rows[1].destination].state is PROBING, "three that were not sent")
+            until(lambda: plain.requests() and broken.requests(), "probes")
+            (arrivals, *_) = plain.requests().values()
+            message = Sip.read(arrivals[0].data)
+            assert message.one("x-farm") == plain.uri.encode()
+            assert message.one("x-from") == b"sip:dispatcher@localhost"
+            assert message.one("content-length") == b"0"
+            (arrivals, *_) = broken.requests().values()
+            assert not Sip.read(arrivals[0].data).all("x-farm")
+            assert "ValueError: sip:broken" in farm.log()
+            assert not dropped.requests()
+            assert seen(farm)[plain.uri].state is seen(farm)[rows[2].destination].state is ACTIVE
