@@ -71,6 +71,10 @@ cdef struct Header:
     uint64_t events_delivered
     uint64_t events_dropped
     uint64_t mi_requests
+    # -- what a reload is to read, and what came of it
+    uint64_t reload_partitions         # a bit for each partition asked for, the top bit for all; CAS
+    uint64_t reload_reason[30]         # loader, before reload_served: why the last one failed, a text
+    uint64_t spare3[1]
 
 
 cdef struct Process:                   # written by the process itself, read by all

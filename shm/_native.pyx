@@ -145,6 +145,8 @@ FIELDS = {
         "events_delivered": _offset(&_h, &_h.events_delivered, sizeof(_h.events_delivered)),
         "events_dropped": _offset(&_h, &_h.events_dropped, sizeof(_h.events_dropped)),
         "mi_requests": _offset(&_h, &_h.mi_requests, sizeof(_h.mi_requests)),
+        "reload_partitions": _offset(&_h, &_h.reload_partitions, sizeof(_h.reload_partitions)),
+        "reload_reason": _offset(&_h, &_h.reload_reason, sizeof(_h.reload_reason)),
     },
     "Process": {
         "pid": _offset(&_p, &_p.pid, sizeof(_p.pid)),

@@ -14,7 +14,7 @@ from typing import ClassVar
 from shm._native import FIELDS, SIZES, Memory
 
 MAGIC = int.from_bytes(b"ds_farm\0", "little")
-LAYOUT_VERSION = 4
+LAYOUT_VERSION = 5
 CACHE_LINE = 64
 CHANGES = 1 << 14
 """Records of the ring of state changes."""
@@ -173,6 +173,47 @@ class HeaderView(View):
     events_delivered = _Word()
     events_dropped = _Word()
     mi_requests = _Word()
+    reload_partitions = _Word()
+
+    def ask_reload(self, partition: int | None = None) -> int:
+        """Ask the loader for one partition (its number in the configuration) or all (None).
+
+        Returns the number of the request: it is served when `reload_served` has come to it.
+        """
+        most = 63
+        bit = 1 << (most if partition is None or partition >= most else partition)
+        offset = self.offset("reload_partitions")
+        while True:
+            asked = self.memory.load(offset)
+            if self.memory.swap(offset, asked, asked | bit):
+                return self.add("reload_requests") + 1
+
+    def take_reload(self) -> set[int] | None:
+        """Which partitions have been asked for since the last call; None is all.  Loader."""
+        offset = self.offset("reload_partitions")
+        while True:
+            asked = self.memory.load(offset)
+            if self.memory.swap(offset, asked, 0):
+                break
+        # A request without a bit is from before a loader's death: then all of them are read.
+        if not asked or asked >> 63:
+            return None
+        return {number for number in range(63) if asked >> number & 1}
+
+    @property
+    def reload_reason(self) -> str:
+        """Why the last reload failed."""
+        data = b"".join(word.to_bytes(8, "little") for word in self.words("reload_reason"))
+        return data.rstrip(b"\0").decode("utf-8", "ignore")
+
+    @reload_reason.setter
+    def reload_reason(self, text: str) -> None:
+        count = FIELDS[self.STRUCT]["reload_reason"][1]
+        data = text.encode()[: 8 * count].ljust(8 * count, b"\0")
+        for index in range(count):
+            word = int.from_bytes(data[8 * index : 8 * index + 8], "little")
+            self.memory.store(self.offset("reload_reason", index), word)
+
     size_changes = _Word()
 
     def note_size(self, workers: int, now_ns: int) -> None:

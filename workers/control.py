@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from ds_farm.config import resolve
 from ds_farm.dispatch.registry import Registry
 from ds_farm.mi.farm import Farm
 from shm.segment import Segment
@@ -24,7 +25,7 @@ from workers.mi_jobs import Jobs
 from workers.process import GRACEFUL, ProcessContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ds_farm.config import Config
     from ds_farm.mi.events import Event
@@ -38,23 +39,24 @@ RELOAD_POLL_S = 0.01
 class Reloads:
     """Asks the loader for a reload and waits for its end (shm/_layout.pxd, reload_requests)."""
 
-    def __init__(self, segment: Segment) -> None:
+    def __init__(self, segment: Segment, names: Sequence[str]) -> None:
+        """``names`` are the partitions in the order of `ds_farm.config.resolve`."""
         self._header = segment.header
+        self._names = list(names)
         self._guard = threading.Lock()
 
-    def __call__(self, partition: str, inherit_state: bool) -> bool:
-        # The loader loads all partitions; that includes the one that is meant.
+    def __call__(self, partition: str, inherit_state: bool) -> str:
         header = self._header
         with self._guard:
             if not inherit_state:
                 header.reload_fresh = header.reload_requests + 1
-            number = header.add("reload_requests") + 1
+            number = header.ask_reload(self._names.index(partition) if partition else None)
         until_s = time.monotonic() + RELOAD_WAIT_S
         while header.reload_served < number:
             if time.monotonic() >= until_s:
-                return False
+                return f"it goes on: not done within {RELOAD_WAIT_S:g} s, see the loader's log"
             time.sleep(RELOAD_POLL_S)
-        return bool(header.reload_successful)
+        return "" if header.reload_successful else header.reload_reason or "see the loader's log"
 
 
 class Control:
@@ -72,7 +74,7 @@ class Control:
             config,
             context.segment,
             registry,
-            Reloads(context.segment),
+            Reloads(context.segment, [one.name for one in resolve(config.dispatcher)]),
             subscriptions=subscriptions,
             raise_event=self._announcer.raise_event,
         )

@@ -13,13 +13,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Container
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ds_farm.config import resolve as resolve_partitions
-from ds_farm.db.loader import SkippedRow, load
+from ds_farm.db.loader import LoadResult, SkippedRow, load
 from ds_farm.dispatch.model import DestinationSet
 from ds_farm.dispatch.registry import Registry
 from ds_farm.errors import ConfigError, DatabaseError
@@ -52,9 +52,15 @@ class Loaded:
     """What is published: the sets, and which of their host names nobody knows."""
 
     sets: list[DestinationSet]
-    skipped: list[SkippedRow]
-    warnings: list[SkippedRow]
+    results: dict[str, LoadResult]
+    """What was read of each partition, the last time."""
+
     unknown: tuple[str, ...]
+
+    @property
+    def skipped(self) -> list[SkippedRow]:
+        """Rows that are left out, of all partitions."""
+        return [row for result in self.results.values() for row in result.skipped]
 
 
 class Loader:
@@ -66,6 +72,9 @@ class Loader:
         self._registry = Registry(context.segment)
         self._resolver = Resolver(system_lookup(context.config.farm.socket))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
+        # Beside the loads: a database that is slow to take states does not hold up a reload.
+        self._flush_thread = ThreadPoolExecutor(1, thread_name_prefix="flush")
+        self._flushing: Future[None] | None = None
         self._flusher = Flusher(context.config, self._registry)
         self._flush_due_s = time.monotonic() + FLUSH_S
         self._loaded: Loaded | None = None
@@ -84,8 +93,11 @@ class Loader:
         while not self._context.stopping:
             self._context.wait(TURN_S)
             self._turn(time.monotonic())
-        # A database that hangs does not hold up the end.
-        wait([self._thread.submit(self._flusher.flush)], LAST_FLUSH_S)
+
+    def finish(self) -> None:
+        """Write what is due; a database that hangs does not hold up the end."""
+        last = ThreadPoolExecutor(1, thread_name_prefix="last flush")
+        wait([last.submit(self._flusher.flush)], LAST_FLUSH_S)
 
     def _turn(self, now_s: float) -> None:
         header = self._header
@@ -95,12 +107,20 @@ class Loader:
             self._reload(header.reload_requests)
         elif self._loaded and self._loaded.unknown and now_s >= self._resolve_due_s:
             self._resolve_again(self._loaded)
-        if now_s >= self._flush_due_s:
-            self._flush_due_s = now_s + FLUSH_S
-            self._do(self._flusher.flush)
+        self._flush(now_s)
         if now_s >= self._collect_due_s:
             self._collect_due_s = now_s + COLLECT_S
             self._registry.collect()
+
+    def _flush(self, now_s: float) -> None:
+        if self._flushing and self._flushing.done():
+            error = self._flushing.exception()
+            if error:
+                logger.error("states are not saved: %s: %s", type(error).__name__, error)
+            self._flushing = None
+        if now_s >= self._flush_due_s and not self._flushing:
+            self._flush_due_s = now_s + FLUSH_S
+            self._flushing = self._flush_thread.submit(self._flusher.flush)
 
     # -- start ------------------------------------------------------------------------------
 
@@ -145,11 +165,18 @@ class Loader:
 
     def _reload(self, number: int) -> None:
         header = self._header
-        inherit_state = not header.reload_served < header.reload_fresh <= number
+        is_fresh = header.reload_served < header.reload_fresh <= number
+        asked = header.take_reload()
+        names = [one.name for one in resolve_partitions(self._context.config.dispatcher)]
+        if asked is None or self._loaded is None:
+            wanted = set(names)
+        else:
+            wanted = {name for index, name in enumerate(names) if index in asked}
         try:
-            self._load(inherit_state)
+            self._load(wanted, is_fresh)
         except (ConfigError, DatabaseError, SegmentError) as error:
             header.add("reloads_failed")
+            header.reload_reason = str(error)
             logger.error("reload failed, everything stays as it was: %s", error)
             self._serve(number, False)
         except _Stopped:
@@ -173,41 +200,45 @@ class Loader:
             except SegmentError as error:
                 logger.error("new addresses cannot be published: %s", error)
 
-    def _read(self) -> Loaded:
+    def _read(self, wanted: Container[str] | None) -> Loaded:
         """Database and resolver; runs in the thread."""
         settings = self._context.config.dispatcher
-        sets: list[DestinationSet] = []
-        skipped: list[SkippedRow] = []
-        warnings: list[SkippedRow] = []
+        results: dict[str, LoadResult] = {}
         for partition in resolve_partitions(settings):
+            if wanted is not None and partition.name not in wanted and self._loaded:
+                results[partition.name] = self._loaded.results[partition.name]
+                continue
             try:
-                result = load(settings, partition)
+                results[partition.name] = load(settings, partition)
             except DatabaseError:
                 self._header.database_up = 0
                 raise
-            sets += result.sets
-            skipped += result.skipped
-            warnings += result.warnings
         self._header.database_up = 1
         resolved = self._resolver.fill(
-            sets, DEADLINE_S if self._header.generation else FIRST_RESOLVE_S
+            [one for result in results.values() for one in result.sets],
+            DEADLINE_S if self._header.generation else FIRST_RESOLVE_S,
         )
-        return Loaded(resolved.sets, skipped, warnings, resolved.unknown)
+        return Loaded(resolved.sets, results, resolved.unknown)
 
-    def _load(self, inherit_state: bool = True) -> None:
+    def _load(self, wanted: Collection[str] | None = None, is_fresh: bool = False) -> None:
+        """Read these partitions (None: all) and publish; ``is_fresh`` takes their states, too."""
         started_s = time.monotonic()
-        loaded = self._do(self._read)
+        loaded = self._do(lambda: self._read(wanted))
         is_first = not self._header.generation
+        fresh = (wanted or ()) if is_fresh else ()
         number = self._do(
-            lambda: self._registry.publish(loaded.sets, inherit_state, len(loaded.skipped)),
+            lambda: self._registry.publish(loaded.sets, fresh, len(loaded.skipped)),
             may_be_left=False,
         )
         self._loaded = loaded
         self._resolve_due_s = time.monotonic() + (0.0 if is_first else RESOLVE_AGAIN_S)
-        for row in loaded.skipped:
-            logger.warning(f"row skipped: {row}")  # texts that differ: none is held back
-        for row in loaded.warnings:
-            logger.warning(str(row))
+        for name, result in loaded.results.items():
+            if wanted is not None and name not in wanted:
+                continue
+            for row in result.skipped:
+                logger.warning(f"row skipped: {row}")  # texts that differ: none is held back
+            for row in result.warnings:
+                logger.warning(str(row))
         logger.info(
             "table %d: %d destinations in %d sets, %d rows skipped, %d names unknown, %d ms",
             number,
@@ -244,5 +275,7 @@ class _Stopped(Exception):
 
 def main(context: ProcessContext) -> None:
     """Entry of the process table."""
+    loader = Loader(context)
     with contextlib.suppress(_Stopped):
-        Loader(context).run()
+        loader.run()
+    loader.finish()

@@ -244,7 +244,7 @@ class Probing:
                 data = os.read(self._context.notices[0], READ_BYTES)
             except BlockingIOError:
                 return
-            for at_ns, status, branch, method, ip, port in decode(data):
+            for at_ns, status, branch, method, ip, port in sorted(decode(data)):
                 if status:
                     self._reply(branch, method, status, at_ns)
                 else:

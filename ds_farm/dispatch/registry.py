@@ -19,7 +19,7 @@ NOTES
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from ds_farm.dispatch import journal
 from ds_farm.dispatch.model import DestinationSet, State
@@ -124,19 +124,22 @@ class Registry:
     # -- publishing
 
     def publish(
-        self, sets: Sequence[DestinationSet], inherit_state: bool = True, skipped_rows: int = 0
+        self,
+        sets: Sequence[DestinationSet],
+        fresh: Container[str] = (),
+        skipped_rows: int = 0,
     ) -> int:
         """Make these sets the current table; returns its generation.
 
-        States, failures and cursors of what stays are kept; ``inherit_state=False`` takes the
+        States, failures and cursors of what stays are kept; the partitions in ``fresh`` get the
         states given.  SegmentError names what does not fit; nothing has changed then.
         Takes LockId.PUBLISH.
         """
         with self.segment.lock(LockId.PUBLISH):
-            return self._publish(sets, inherit_state, skipped_rows)
+            return self._publish(sets, fresh, skipped_rows)
 
     def _publish(
-        self, sets: Sequence[DestinationSet], inherit_state: bool, skipped_rows: int
+        self, sets: Sequence[DestinationSet], fresh_partitions: Container[str], skipped_rows: int
     ) -> int:
         segment, before = self.segment, self.table()
         layout, header = segment.layout, segment.header
@@ -162,7 +165,7 @@ class Registry:
                 if known is None:
                     known = _take(free, "destination", layout.max_destinations, "max_destinations")
                     fresh.append((known, slot, destination.state))
-                elif not inherit_state:
+                elif one.partition in fresh_partitions:
                     given.append((known, destination.state))
                 own.append(known)
             new_sets.append((one, slot, own))

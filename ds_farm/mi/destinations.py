@@ -62,8 +62,9 @@ def ds_reload(farm: Farm, partition: str = "", inherit_state: str = "y") -> Json
         raise MiError(INVALID_PARAMS, "Invalid params", data)
     if partition:
         _check_partition(farm, partition, 500)
-    if not farm.reload(partition, inherit):
-        raise MiError(500, "ERROR Reloading data")
+    failure = farm.reload(partition, inherit)
+    if failure:
+        raise MiError(500, "ERROR Reloading data", failure)
     return "OK"
 
 

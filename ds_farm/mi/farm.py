@@ -26,9 +26,9 @@ class Farm:
     segment: Segment
     registry: Registry
 
-    reload: Callable[[str, bool], bool]
-    """Load a partition ("": all of them) again, keeping states or not; True once it is done,
-    False if it failed."""
+    reload: Callable[[str, bool], str]
+    """Load a partition ("": all of them) again, keeping states or not; why it failed, "" if it
+    is done."""
 
     now_s: Callable[[], float] = time.time
     """Seconds since the epoch."""

@@ -144,5 +144,5 @@ def test_reload_that_takes_the_database_s_states_changes_them(registry: Registry
     sets = [
         DestinationSet("default", 1, (Destination("sip:a", state=INACTIVE), Destination("sip:b")))
     ]
-    registry.publish(sets, inherit_state=False)
+    registry.publish(sets, fresh={"default"})
     assert shown(reader.read(1)) == [(0, INACTIVE, Reason.RELOAD)]

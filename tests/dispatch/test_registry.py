@@ -133,7 +133,7 @@ def test_inherit_state_0_takes_the_database_s(registry: Registry) -> None:
     a, b, c = _slots(registry)
     registry.set_state(a, State.INACTIVE)
     rows = [dest(A), dest(B, state=State.PROBING), dest(C)]
-    registry.publish(make_sets({1: rows}), inherit_state=False)
+    registry.publish(make_sets({1: rows}), fresh={"default"})
     assert [registry.state(slot) for slot in (a, b, c)] == [
         State.ACTIVE,
         State.PROBING,
@@ -155,7 +155,7 @@ def test_what_does_not_fit_is_named_and_changes_nothing(
     registry.publish(make_sets({1: [dest(A, state=State.INACTIVE), dest(B)]}))
     slots, number = _slots(registry), registry.segment.header.generation
     with pytest.raises(SegmentError, match=expected) as caught:
-        registry.publish(make_sets(sets), inherit_state=False)
+        registry.publish(make_sets(sets), fresh={"default"})
     assert "max_" in str(caught.value)
     assert registry.segment.header.generation == number
     assert _slots(registry) == slots

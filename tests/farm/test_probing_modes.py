@@ -234,7 +234,9 @@ def test_local_route_sees_each_probe(tmp_path: Path) -> None:
         ]
         settings = {"dispatcher": {"ds_ping_interval": 1, "ds_probing_mode": 1}}
         with Farm(tmp_path, rows, module=LOCAL_ROUTE, settings=settings) as farm:
-            until(lambda: seen(farm)[rows[1].destination].state is PROBING, "three that were not sent")
+            until(
+                lambda: seen(farm)[rows[1].destination].state is PROBING, "three that were not sent"
+            )
             until(lambda: plain.requests() and broken.requests(), "probes")
             (arrivals, *_) = plain.requests().values()
             message = Sip.read(arrivals[0].data)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from pathlib import Path
 
 from ds_farm.dispatch.model import State
+from ds_farm.dispatch.registry import Registry
 from tests.support import counts
-from tests.support.database import Row
-from tests.support.farm import Farm
+from tests.support.database import Row, write
+from tests.support.farm import COMMAND, Farm
 from tests.support.sipp import Caller, Destination
 from tests.support.wait import until
 
@@ -78,3 +80,61 @@ def test_a_failed_reload_changes_nothing(tmp_path: Path, destinations: list[Dest
         (tmp_path / "away.sqlite").rename(farm.database)
         farm.reload(rows[:1])
         assert set(counts.of(farm).requests) == set(rows[:1])
+
+
+def test_a_partition_is_reloaded_alone(tmp_path: Path) -> None:
+    """ds_reload of one partition reads its database, and nothing of the others changes."""
+    directory = tmp_path / "farm"
+    farm = Farm(
+        directory,
+        ["sip:127.0.0.1:7001"],
+        settings={
+            "dispatcher": {"partition": [f"part2 : db_url=sqlite:///{directory}/two.sqlite"]}
+        },
+    )
+    second = directory / "two.sqlite"
+    write(second, [Row("sip:127.0.0.1:7002")])
+    with farm:
+        farm.store(["sip:127.0.0.1:7001", "sip:127.0.0.1:7003"])
+        write(second, [Row("sip:127.0.0.1:7002"), Row("sip:127.0.0.1:7004", setid=2)])
+        done = reload_command(farm, "--partition", "part2")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == (
+            "+ partition part2, set 2: sip:127.0.0.1:7004\nreloaded: 3 destinations in 3 sets\n"
+        )
+        second.unlink()
+        done = reload_command(farm)
+        assert done.returncode == 1
+        assert "500 ERROR Reloading data (" in done.stderr
+        assert "two.sqlite" in done.stderr
+        done = reload_command(farm, "--partition", "default")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == (
+            "+ partition default, set 1: sip:127.0.0.1:7003\nreloaded: 4 destinations in 3 sets\n"
+        )
+
+
+def test_fresh_takes_the_states_of_the_database(tmp_path: Path) -> None:
+    with Farm(tmp_path, [Row("sip:127.0.0.1:7001", state=1)]) as farm:
+        segment = farm.segment()
+        try:
+            registry = Registry(segment)
+            slot = registry.table().sets[0].destinations[0].slot
+            assert registry.state(slot) is State.INACTIVE
+            farm.store([Row("sip:127.0.0.1:7001", state=0)])
+            assert reload_command(farm).returncode == 0
+            assert registry.state(slot) is State.INACTIVE
+            assert reload_command(farm, "--fresh").returncode == 0
+            assert registry.state(slot) is State.ACTIVE
+        finally:
+            segment.close()
+
+
+def reload_command(farm: Farm, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, "reload", "-c", farm.config, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )

@@ -97,7 +97,7 @@ class Target:
         registry = Registry(self.segment)
         registry.publish([DestinationSet("default", 1, (Destination(URI.decode()),))])
         config = Config.model_validate({"dispatcher": {"db_url": "sqlite:////nowhere"}})
-        self.farm = Farm(config, self.segment, registry, lambda partition, inherit: True)
+        self.farm = Farm(config, self.segment, registry, lambda *_: "")
         self.frames = Frames()
 
     def close(self) -> None:

@@ -83,7 +83,7 @@ def test_replies_of_the_line_protocol(
 
 
 def test_reload_that_fails(spec_farm: Farm) -> None:
-    made = Farm(spec_farm.config, spec_farm.segment, spec_farm.registry, lambda *_: False)
+    made = Farm(spec_farm.config, spec_farm.segment, spec_farm.registry, lambda *_: "no table")
     assert fifo(made, ":ds_reload:reply\n") == "500 ERROR Reloading data\n\n"
 
 

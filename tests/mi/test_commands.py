@@ -55,7 +55,7 @@ def farm() -> Iterator[Farm]:
             }
         }
     )
-    yield Farm(config, segment, registry, lambda partition, inherit: True, lambda: 1000.0)
+    yield Farm(config, segment, registry, lambda *_: "", lambda: 1000.0)
     segment.unlink()
     remove_leftovers(name)
     segment.close()
@@ -215,9 +215,9 @@ def test_unknown_command(farm: Farm, method: str) -> None:
 def test_reload(farm: Farm, params: Params, partition: str, inherit: bool) -> None:
     asked: list[tuple[str, bool]] = []
 
-    def reload(partition: str, inherit: bool) -> bool:
+    def reload(partition: str, inherit: bool) -> str:
         asked.append((partition, inherit))
-        return True
+        return ""
 
     made = Farm(farm.config, farm.segment, farm.registry, reload)
     assert call(made, "ds_reload", params) == "OK"
@@ -225,8 +225,8 @@ def test_reload(farm: Farm, params: Params, partition: str, inherit: bool) -> No
 
 
 def test_reload_that_fails(farm: Farm) -> None:
-    made = Farm(farm.config, farm.segment, farm.registry, lambda partition, inherit: False)
-    assert error(made, "ds_reload", []) == (500, "ERROR Reloading data", "")
+    made = Farm(farm.config, farm.segment, farm.registry, lambda *_: "no table")
+    assert error(made, "ds_reload", []) == (500, "ERROR Reloading data", "no table")
     assert error(made, "ds_reload", ["part3"]) == (500, "ERROR Unknown partition", "")
 
 

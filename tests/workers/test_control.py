@@ -70,7 +70,9 @@ def test_reload_answers_when_the_new_table_is_there(farm: Stage, tmp_path: Path)
 
 def test_reload_that_fails_says_so_and_the_next_one_works(farm: Stage, tmp_path: Path) -> None:
     (tmp_path / "db").rename(tmp_path / "away")
-    assert mi(farm, "ds_reload") == {"code": 500, "message": "ERROR Reloading data"}
+    error = mi(farm, "ds_reload")
+    assert (error["code"], error["message"]) == (500, "ERROR Reloading data")
+    assert error["data"].startswith(f"sqlite:///{tmp_path}/db: there is no such file")
     assert len(states(farm)) == 3
     (tmp_path / "away").rename(tmp_path / "db")
     assert mi(farm, "ds_reload") == "OK"
