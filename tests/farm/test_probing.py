@@ -5,7 +5,10 @@ One farm probes all of them each second: mode 1, two failures in a row make prob
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -85,6 +88,19 @@ class Scene:
     uas: dict[str, Uas]
     refused: dict[str, str]
     unknown: str
+    subscriber: socket.socket
+    """What the farm sends its events to."""
+
+    heard: dict[str, list[str]]
+    """Events so far: URI -> states."""
+
+    def events(self) -> dict[str, list[str]]:
+        """All events that have come: the states of each destination, in order."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found = json.loads(self.subscriber.recv(65536))["params"]
+                self.heard.setdefault(found["address"], []).append(found["state"])
+        return self.heard
 
     def now(self, name: str) -> Probed:
         return seen(self.farm)[self.uri(name)]
@@ -118,6 +134,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             *map(Row, refused.values()),
             Row(unknown),
         ]
+        subscriber = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        subscriber.bind(("127.0.0.1", 0))
+        subscriber.setblocking(False)
         farm = Farm(
             tmp_path_factory.mktemp("probing"),
             rows,
@@ -129,10 +148,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
                     "ds_probing_mode": 1,
                     "ds_probing_threshold": 2,
                     "options_reply_codes": "501, 403",
-                }
+                },
+                "events": {"subscribers": [f"udp:127.0.0.1:{subscriber.getsockname()[1]}"]},
             },
         )
-        yield Scene(stack.enter_context(farm), uas, refused, unknown)
+        yield Scene(stack.enter_context(farm), uas, refused, unknown, subscriber, {})
 
 
 def test_good(scene: Scene) -> None:
@@ -255,6 +275,7 @@ def test_it_stops_and_comes_back(scene: Scene) -> None:
         rf"timer\[\d+\] {re.escape(uas.uri)} is probing now: probe timeout", scene.farm.log()
     )
     assert f"{uas.uri} is active now: probe good 200" in scene.farm.log()
+    until(lambda: scene.events().get(uas.uri) == ["probing", "active"], "its events")
 
 
 def test_an_operators_inactive_holds(scene: Scene) -> None:
@@ -269,6 +290,7 @@ def test_an_operators_inactive_holds(scene: Scene) -> None:
     assert found.sent <= sent + 1  # one may just have left
     set_state(scene.farm, uri, ACTIVE)
     until(lambda: scene.now("held").sent > found.sent, "active again: probed again")
+    until(lambda: scene.events().get(uri) == ["inactive", "active"], "its events")
 
 
 def test_a_late_good_reply_does_not_end_inactive(scene: Scene) -> None:
@@ -280,6 +302,44 @@ def test_a_late_good_reply_does_not_end_inactive(scene: Scene) -> None:
     set_state(scene.farm, uas.uri, INACTIVE)
     until(lambda: scene.now("held slow").results.get(GOOD, 0) > good, "its reply has come")
     assert scene.now("held slow").state is INACTIVE
+
+
+FAILING = {
+    "503": "bad",
+    "404": "bad",
+    "202": "bad",
+    "only provisional": "timeout",
+    "broken": "timeout",
+    "foreign branch": "timeout",
+    "other method": "timeout",
+    "second via": "timeout",
+    "refused": "refused",
+    "refused over IPv6": "refused",
+}
+STEADY = ("good", "501", "provisional", "slow", "twice", "changes its mind", "other port", "ipv6")
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_each_failure_has_its_event_and_its_metric(scene: Scene, name: str) -> None:
+    uri = scene.uri(name)
+    until(lambda: scene.now(name).state is PROBING, "probing")
+    until(lambda: scene.events().get(uri) == ["probing"], f"one event: {scene.events().get(uri)}")
+    metrics = scene.farm.metrics()
+    results = metrics.by("result", "ds_farm_destination_probe_results_total", destination=uri)
+    assert results[FAILING[name]] >= 2
+    assert sum(results.values()) == results[FAILING[name]]
+    assert metrics.total("ds_farm_destination_state_changes_total", destination=uri) == 1
+
+
+@pytest.mark.parametrize("name", STEADY)
+def test_who_answers_well_makes_no_event(scene: Scene, name: str) -> None:
+    scene.wait(name, ACTIVE, 3)
+    assert scene.uri(name) not in scene.events()
+    metrics = scene.farm.metrics()
+    results = metrics.by(
+        "result", "ds_farm_destination_probe_results_total", destination=scene.uri(name)
+    )
+    assert results["good"] == sum(results.values()) >= 3
 
 
 def test_metrics(scene: Scene) -> None:
