@@ -6,14 +6,16 @@ never fatal (decision 22); a database that cannot be used stops the load with no
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, column, inspect, null, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
 from ds_farm.config import DispatcherConfig, PartitionConfig
+from ds_farm.db import text
 from ds_farm.db import url as urls
 from ds_farm.db.rows import BadRow, RawRow, convert
 from ds_farm.db.schema import VERSIONS, read_version, reason
@@ -54,11 +56,15 @@ def load(config: DispatcherConfig, partition: PartitionConfig) -> LoadResult:
     Raises DatabaseError if the database cannot be reached or does not answer, ConfigError if it
     answers but cannot be used: wrong version, table or column missing.
     """
+    folder = text.directory(partition.db_url)
+    if folder is not None:
+        return _load_text(folder, config, partition)
     url = urls.parse(partition.db_url)
     engine = urls.engine(url)
     try:
         with engine.connect() as connection:
-            version = _check_version(connection, partition.table_name, urls.show(url))
+            version = read_version(connection, partition.table_name)
+            version = _check_version(version, partition.table_name, urls.show(url))
             rows = _select(connection, config, partition.table_name, version, urls.show(url))
     except SQLAlchemyError as error:
         raise DatabaseError(f"{urls.show(url)}: {reason(error)}") from None
@@ -93,9 +99,27 @@ def build(rows: Iterable[RawRow], partition: str, table_name: str, version: int)
     )
 
 
-def _check_version(connection: Connection, table_name: str, where: str) -> int:
-    version = read_version(connection, table_name)
-    if version in VERSIONS:
+def _load_text(folder: Path, config: DispatcherConfig, partition: PartitionConfig) -> LoadResult:
+    """The same from a text file.  A line that is no row is skipped and named."""
+    name = partition.table_name
+    version = _check_version(text.read_version(folder, name), name, f"{text.SCHEME}{folder}")
+    found = text.read(folder, name)
+    wanted = _columns(config, set(found.columns), version, f"{found.path}: the table")
+    rows = []
+    for line in found.lines:
+        values = found.values(line)
+        rows.append(
+            RawRow(
+                *(values[wanted[key].lower()] if key in wanted else None for key in RawRow._fields)
+            )
+        )
+    result = build(rows, partition.name, name, version)
+    bad = tuple(SkippedRow(name, None, reason) for reason in found.bad)
+    return replace(result, skipped=(*bad, *result.skipped))
+
+
+def _check_version(version: int | None, table_name: str, where: str) -> int:
+    if version is not None and version in VERSIONS:
         return version
     known = f"{', '.join(map(str, VERSIONS[:-1]))} and {VERSIONS[-1]}"
     found = (
@@ -115,6 +139,20 @@ def _select(
     if not inspector.has_table(table_name):
         raise ConfigError(f"{where}: there is no table {table_name!r}")
     present = {each["name"].lower() for each in inspector.get_columns(table_name)}
+    wanted = _columns(config, present, version, f"{where}: table {table_name!r}")
+    columns: list[ColumnElement[Any]] = [
+        column(wanted[key]) if key in wanted else null() for key in RawRow._fields
+    ]
+    statement = select(*columns).select_from(table(table_name))
+    if "id" in wanted:
+        statement = statement.order_by(column("id"))
+    return [RawRow._make(row) for row in connection.execute(statement)]
+
+
+def _columns(
+    config: DispatcherConfig, present: Container[str], version: int, where: str
+) -> dict[str, str]:
+    """Fields of `RawRow` and the columns that they are in.  ConfigError names what is missing."""
     required = {
         "setid": config.setid_col,
         "destination": config.destination_col,
@@ -129,15 +167,8 @@ def _select(
         f"{name!r} ({key}_col)" for key, name in required.items() if name.lower() not in present
     ]
     if missing:
-        raise ConfigError(f"{where}: table {table_name!r} has no column {', '.join(missing)}")
+        raise ConfigError(f"{where} has no column {', '.join(missing)}")
     optional = {"id": "id", "description": "description"}
     if version >= 9:
         optional["probe_mode"] = "probe_mode"
-    wanted = required | {key: name for key, name in optional.items() if name in present}
-    columns: list[ColumnElement[Any]] = [
-        column(wanted[key]) if key in wanted else null() for key in RawRow._fields
-    ]
-    statement = select(*columns).select_from(table(table_name))
-    if "id" in wanted:
-        statement = statement.order_by(column("id"))
-    return [RawRow._make(row) for row in connection.execute(statement)]
+    return required | {key: name for key, name in optional.items() if name in present}

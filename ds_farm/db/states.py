@@ -8,6 +8,7 @@ from sqlalchemy import column, table, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ds_farm.config import DispatcherConfig, PartitionConfig
+from ds_farm.db import text
 from ds_farm.db import url as urls
 from ds_farm.db.schema import Names, reason
 from ds_farm.errors import DatabaseError
@@ -22,6 +23,10 @@ def write_states(
     Raises DatabaseError.
     """
     names = Names.of(config, partition.table_name)
+    folder = text.directory(partition.db_url)
+    if folder is not None:
+        text.update(folder, names.table, (names.setid, names.destination), names.state, states)
+        return
     url = urls.parse(partition.db_url)
     engine = urls.engine(url)
     target = table(names.table, column(names.setid), column(names.destination), column(names.state))
