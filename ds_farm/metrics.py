@@ -51,6 +51,12 @@ RELOAD_TIME = Metric(
 )
 DISCARDED = Metric("ds_farm_config_discarded_rows", "Rows of the database that were skipped.")
 DATABASE_UP = Metric("ds_farm_database_up", "1 if the loader reached every database last time.")
+DNS_NAMES = Metric(
+    "ds_farm_dns_names", "Host names of destinations by how the last question ended.", ("result",)
+)
+DNS_FAILURES = Metric(
+    "ds_farm_dns_failures_total", "Questions for a host name without a usable answer."
+)
 CONFIGURED = Metric("ds_farm_workers_configured", "SIP workers that the configuration asks for.")
 WORKERS = Metric("ds_farm_workers", "SIP workers by what they do.", ("state",))
 RESTARTS = Metric(
@@ -203,6 +209,9 @@ def _farm(segment: Segment, build: Build) -> Iterator[Family]:
     yield RELOAD_TIME, [((), header.last_reload_ns / 1e9)]
     yield DISCARDED, [((), header.rows_skipped)]
     yield DATABASE_UP, [((), header.database_up)]
+    failing = min(header.dns_failing, header.dns_names)
+    yield DNS_NAMES, [(("ok",), header.dns_names - failing), (("failed",), failing)]
+    yield DNS_FAILURES, [((), header.dns_failures)]
     yield LOCK_RECOVERIES, [((), sum(header.words("lock_recoveries")))]
     yield STATE_CHANGES_UNKNOWN, [((), header.changes_unknown)]
     yield EVENTS, [((), header.events_raised)]

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from ds_farm import metrics
-from ds_farm.config.models import Config, PartitionTable, Section
+from ds_farm.config.dispatcher import PartitionTable
+from ds_farm.config.models import Config
+from ds_farm.config.section import Section
 from ds_farm.config.template import toml_value
 
 _HEAD = "<!-- Made by `make docs`; do not edit. -->\n\n"

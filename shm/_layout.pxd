@@ -52,7 +52,12 @@ cdef struct Header:
     uint64_t size_changes              # number of the latest entry, 0: none yet
     uint64_t sizes[8]                  # SIZES: at change % SIZES
     uint64_t size_since_ns[8]          # CLOCK_MONOTONIC
-    uint64_t spare2[7]
+    # -- names of destinations: the loader
+    uint64_t dns_names                 # host names that the table has
+    uint64_t dns_failing               # of these, whose last question failed
+    uint64_t dns_failures              # questions without a usable answer
+    uint64_t dns_rounds                # how often names were asked for
+    uint64_t spare2[3]
     # -- probing
     uint64_t probe_replies_ignored     # timer: late, repeated, or of no probe of ours
     uint64_t probe_notices_lost        # workers, fetch-and-add: the way to the timer was full

@@ -129,6 +129,10 @@ FIELDS = {
         "size_changes": _offset(&_h, &_h.size_changes, sizeof(_h.size_changes)),
         "sizes": _offset(&_h, &_h.sizes, sizeof(_h.sizes)),
         "size_since_ns": _offset(&_h, &_h.size_since_ns, sizeof(_h.size_since_ns)),
+        "dns_names": _offset(&_h, &_h.dns_names, sizeof(_h.dns_names)),
+        "dns_failing": _offset(&_h, &_h.dns_failing, sizeof(_h.dns_failing)),
+        "dns_failures": _offset(&_h, &_h.dns_failures, sizeof(_h.dns_failures)),
+        "dns_rounds": _offset(&_h, &_h.dns_rounds, sizeof(_h.dns_rounds)),
         "probe_replies_ignored": _offset(
             &_h, &_h.probe_replies_ignored, sizeof(_h.probe_replies_ignored)
         ),

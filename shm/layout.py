@@ -14,7 +14,7 @@ from typing import ClassVar
 from shm._native import FIELDS, SIZES, Memory
 
 MAGIC = int.from_bytes(b"ds_farm\0", "little")
-LAYOUT_VERSION = 5
+LAYOUT_VERSION = 6
 CACHE_LINE = 64
 CHANGES = 1 << 14
 """Records of the ring of state changes."""
@@ -215,6 +215,10 @@ class HeaderView(View):
             self.memory.store(self.offset("reload_reason", index), word)
 
     size_changes = _Word()
+    dns_names = _Word()
+    dns_failing = _Word()
+    dns_failures = _Word()
+    dns_rounds = _Word()
 
     def note_size(self, workers: int, now_ns: int) -> None:
         """Remember from when on the farm has so many SIP workers (CLOCK_MONOTONIC); supervisor."""

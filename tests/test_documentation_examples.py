@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ds_farm.config import load, resolve
-from ds_farm.config.models import DispatcherConfig
+from ds_farm.config.dispatcher import DispatcherConfig
 from ds_farm.config.opensips import Blacklist
 from ds_farm.dispatch.model import State
 from ds_farm.script._request import Request

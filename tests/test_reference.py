@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ds_farm.config import Config
-from ds_farm.config.models import Section
+from ds_farm.config.section import Section
 from ds_farm.metrics import METRICS
 from ds_farm.reference import PAGES
 

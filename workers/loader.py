@@ -13,9 +13,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Container
+from collections.abc import Callable, Collection, Container, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from ds_farm.config import resolve as resolve_partitions
@@ -24,9 +24,10 @@ from ds_farm.dispatch.model import DestinationSet
 from ds_farm.dispatch.registry import Registry
 from ds_farm.errors import ConfigError, DatabaseError
 from shm.errors import SegmentError
+from workers.dns import DnsLookup, families_of
 from workers.flush import FLUSH_S, Flusher
 from workers.process import ProcessContext
-from workers.resolve import DEADLINE_S, Resolver, system_lookup
+from workers.resolve import DEADLINE_S, Resolver
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,6 @@ T = TypeVar("T")
 TURN_S = 0.1
 """How late a request may be seen."""
 
-RESOLVE_AGAIN_S = 30.0
 FIRST_RESOLVE_S = 0.3
 """The first table does not wait longer for names; they are asked for again at once."""
 
@@ -49,13 +49,10 @@ LONGEST_WORK_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What is published: the sets, and which of their host names nobody knows."""
+    """What is published: the sets, and what was read of each partition, the last time."""
 
     sets: list[DestinationSet]
     results: dict[str, LoadResult]
-    """What was read of each partition, the last time."""
-
-    unknown: tuple[str, ...]
 
     @property
     def skipped(self) -> list[SkippedRow]:
@@ -70,7 +67,9 @@ class Loader:
         self._context = context
         self._header = context.segment.header
         self._registry = Registry(context.segment)
-        self._resolver = Resolver(system_lookup(context.config.farm.socket))
+        dns = context.config.dns
+        lookup = DnsLookup(dns, families_of(context.config.farm.socket))
+        self._resolver = Resolver(lookup, dns.min_ttl_s, dns.max_ttl_s)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
         # Beside the loads: a database that is slow to take states does not hold up a reload.
         self._flush_thread = ThreadPoolExecutor(1, thread_name_prefix="flush")
@@ -78,7 +77,8 @@ class Loader:
         self._flusher = Flusher(context.config, self._registry)
         self._flush_due_s = time.monotonic() + FLUSH_S
         self._loaded: Loaded | None = None
-        self._resolve_due_s = self._collect_due_s = 0.0
+        self._sets: Sequence[DestinationSet] = ()
+        self._collect_due_s = 0.0
 
     def run(self) -> None:
         """Until the process is told to stop."""
@@ -105,8 +105,8 @@ class Loader:
             header.add("reload_requests")
         if header.reload_requests != header.reload_served:
             self._reload(header.reload_requests)
-        elif self._loaded and self._loaded.unknown and now_s >= self._resolve_due_s:
-            self._resolve_again(self._loaded)
+        elif now_s >= self._resolver.due_s:
+            self._resolve_again()
         self._flush(now_s)
         if now_s >= self._collect_due_s:
             self._collect_due_s = now_s + COLLECT_S
@@ -127,21 +127,13 @@ class Loader:
     def _keep(self) -> None:
         """A predecessor has published a table: it stays, with what it knows of names."""
         table = self._registry.table()
+        self._sets = table.as_loaded()
         self._resolver.remember(
             (destination.uri, destination.addresses)
-            for one in table.sets
+            for one in self._sets
             for destination in one.destinations
         )
-        unknown = {
-            destination.uri
-            for one in table.sets
-            for destination in one.destinations
-            if not destination.addresses
-        }
         logger.info("kept table %d", table.generation)
-        if unknown and self._header.reload_requests == self._header.reload_served:
-            # What this process has not read itself, it cannot complete.
-            self._header.add("reload_requests")
 
     def _load_first(self) -> None:
         delay_s = FIRST_RETRY_S
@@ -187,18 +179,29 @@ class Loader:
         else:
             self._serve(number, True)
 
-    def _resolve_again(self, loaded: Loaded) -> None:
-        self._resolve_due_s = time.monotonic() + RESOLVE_AGAIN_S
-        resolved = self._do(lambda: self._resolver.fill(loaded.sets))
-        self._loaded = replace(loaded, sets=resolved.sets, unknown=resolved.unknown)
-        if resolved.sets != loaded.sets:
-            try:
-                self._do(
-                    lambda: self._registry.publish(resolved.sets, skipped_rows=len(loaded.skipped)),
-                    may_be_left=False,
-                )
-            except SegmentError as error:
-                logger.error("new addresses cannot be published: %s", error)
+    def _resolve_again(self) -> None:
+        """Ask for the names that are due, and publish where they lead if it is elsewhere now."""
+        resolved = self._do(lambda: self._resolver.refresh(self._sets))
+        self._count_names(resolved.unknown)
+        if resolved.sets == self._sets:
+            return
+        skipped = self._header.rows_skipped
+        try:
+            self._do(
+                lambda: self._registry.publish(resolved.sets, skipped_rows=skipped),
+                may_be_left=False,
+            )
+        except SegmentError as error:
+            logger.error("new addresses cannot be published: %s", error)
+        else:
+            self._sets = resolved.sets
+
+    def _count_names(self, unknown: Collection[str]) -> None:
+        header = self._header
+        header.dns_names = len(self._resolver)
+        header.dns_failing = len(unknown)
+        header.add("dns_failures", self._resolver.take_failed())
+        header.add("dns_rounds")
 
     def _read(self, wanted: Container[str] | None) -> Loaded:
         """Database and resolver; runs in the thread."""
@@ -218,20 +221,19 @@ class Loader:
             [one for result in results.values() for one in result.sets],
             DEADLINE_S if self._header.generation else FIRST_RESOLVE_S,
         )
-        return Loaded(resolved.sets, results, resolved.unknown)
+        self._count_names(resolved.unknown)
+        return Loaded(resolved.sets, results)
 
     def _load(self, wanted: Collection[str] | None = None, is_fresh: bool = False) -> None:
         """Read these partitions (None: all) and publish; ``is_fresh`` takes their states, too."""
         started_s = time.monotonic()
         loaded = self._do(lambda: self._read(wanted))
-        is_first = not self._header.generation
         fresh = (wanted or ()) if is_fresh else ()
         number = self._do(
             lambda: self._registry.publish(loaded.sets, fresh, len(loaded.skipped)),
             may_be_left=False,
         )
-        self._loaded = loaded
-        self._resolve_due_s = time.monotonic() + (0.0 if is_first else RESOLVE_AGAIN_S)
+        self._loaded, self._sets = loaded, loaded.sets
         for name, result in loaded.results.items():
             if wanted is not None and name not in wanted:
                 continue
@@ -245,7 +247,7 @@ class Loader:
             sum(len(one.destinations) for one in loaded.sets),
             len(loaded.sets),
             len(loaded.skipped),
-            len(loaded.unknown),
+            self._header.dns_failing,
             1000 * (time.monotonic() - started_s),
         )
 

@@ -1,129 +1,194 @@
-"""Addresses of destinations: literals as they stand, host names by the system's resolver.
+"""Addresses of destinations: literals as they stand, host names as DNS has them.
 
-Only the loader calls it; getaddrinfo() may take seconds, so names are asked for side by side and
-with one deadline for all.  A name that does not resolve now keeps the addresses it had, or has none
-and stays in its set (decision 23).  Host and port are those of the URI (RFC 3263 section 4.2 for a
-numeric host or an explicit port); SRV and NAPTR records are not asked for.
+Each name is asked for again when its records expire.  A name that fails keeps the addresses it had,
+or has none and stays in its set (decision 23); it is asked for again after a pause that doubles.
+An answer with the same addresses changes nothing, in whatever order they come: a destination does
+not move for a nameserver that rotates.  Only the loader's thread calls.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import logging
-import socket
+import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from ds_farm.config.opensips import SocketSpec
 from ds_farm.dispatch.model import Address, Destination, DestinationSet
 from ds_farm.sip._uri import uri as uri_offsets
+from workers.dns import MOST_ADDRESSES, Endpoint, Failed, Found, Lookup, Target, Way
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_PORT = 5060
 DEADLINE_S = 5.0
-"""For all names of a load together; the resolver's threads may go on, nobody waits for them."""
+"""For all names of a load together."""
 
-SIDE_BY_SIDE = 32
-MOST_ADDRESSES = 32
-"""Kept for a destination, as many as OpenSIPS (semantics 1.5)."""
-
-Lookup = Callable[[str], Sequence[str]]
-"""Host name -> its addresses as literals; OSError if it has none."""
+FIRST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Sets with addresses filled in, and the names that nobody knew."""
+    """Sets with addresses filled in, and the names whose last question failed."""
 
     sets: list[DestinationSet]
     unknown: tuple[str, ...]
 
 
+@dataclass(slots=True)
+class _Name:
+    """What is known of a target."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    due_s: float = 0.0
+    failures: int = 0
+    """In a row."""
+
+
 def host_and_port(uri: str) -> tuple[str, int]:
-    """Where a destination URI points: host without brackets, port (5060 if there is none)."""
+    """Where a destination URI points: host without brackets, port (0 if there is none)."""
     text = uri.encode()
     offsets = uri_offsets(text)
     host = text[offsets["host"] : offsets["host_end"]].decode()
-    return host.strip("[]"), offsets["port"] or DEFAULT_PORT
+    return host.strip("[]"), offsets["port"]
 
 
-def system_lookup(specs: Iterable[SocketSpec]) -> Lookup:
-    """getaddrinfo() for the address families that the farm has sockets of."""
-    families = {_family(spec.host) for spec in specs}
-    family = families.pop() if len(families) == 1 else socket.AF_UNSPEC
-
-    def lookup(host: str) -> Sequence[str]:
-        found = socket.getaddrinfo(host, None, family=family, type=socket.SOCK_DGRAM)
-        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-    return lookup
-
-
-def _family(host: str) -> socket.AddressFamily:
-    try:
-        version = ipaddress.ip_address(host).version
-    except ValueError:
-        return socket.AF_UNSPEC
-    return socket.AF_INET6 if version == 6 else socket.AF_INET
+def target_of(uri: str) -> Target | None:
+    """What to ask for; None if the host is an address."""
+    host, port = host_and_port(uri)
+    if _is_literal(host):
+        return None
+    if port:
+        return Target(host.lower(), Way.ADDRESS)
+    offsets = uri_offsets(uri.encode())
+    has_transport = offsets["transport_end"] > offsets["transport"]
+    return Target(host.lower(), Way.SRV if has_transport else Way.NAPTR)
 
 
 class Resolver:
-    """Resolves, and remembers the last good answer for each name."""
+    """Resolves, and remembers the last good answer for each name.
 
-    def __init__(self, lookup: Lookup) -> None:
+    ``lookup`` asks; answers are used for their time to live, between the two bounds (seconds).
+    """
+
+    def __init__(
+        self,
+        lookup: Lookup,
+        min_ttl_s: float,
+        max_ttl_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._lookup = lookup
-        self._known: dict[str, tuple[str, ...]] = {}
+        self._min_ttl_s = min_ttl_s
+        self._max_ttl_s = max_ttl_s
+        self._clock = clock
+        self._names: dict[Target, _Name] = {}
+        self._failed = 0
+
+    def __len__(self) -> int:
+        """How many names the sets have."""
+        return len(self._names)
+
+    def take_failed(self) -> int:
+        """Questions without a usable answer since the last call."""
+        failed, self._failed = self._failed, 0
+        return failed
+
+    @property
+    def due_s(self) -> float:
+        """When the next name is to be asked for again; infinite if there is none."""
+        return min((name.due_s for name in self._names.values()), default=float("inf"))
 
     def remember(self, destinations: Iterable[tuple[str, Sequence[Address]]]) -> None:
-        """Take over what a table already has: (URI, addresses)."""
+        """Take over what a table already has, due at once: (URI, addresses)."""
         for uri, addresses in destinations:
-            if addresses:
-                self._known[host_and_port(uri)[0]] = tuple(address.ip for address in addresses)
+            target = target_of(uri)
+            if target:
+                has_port = target.way is Way.ADDRESS
+                self._names[target] = _Name(
+                    tuple(Endpoint(one.ip, 0 if has_port else one.port) for one in addresses)
+                )
 
     def fill(self, sets: Sequence[DestinationSet], deadline_s: float = DEADLINE_S) -> Resolved:
         """Give every destination its addresses, as far as they can be known by the deadline."""
-        names = {
-            host
+        targets = {
+            target
             for one in sets
             for destination in one.destinations
-            if not _is_literal(host := host_and_port(destination.uri)[0])
+            if (target := target_of(destination.uri))
         }
-        fresh = self._ask(sorted(names), deadline_s)
-        self._known = {host: ips for host, ips in self._known.items() if host in names} | fresh
+        self._names = {target: self._names.get(target) or _Name() for target in targets}
+        self._ask(list(self._names), deadline_s)
+        return self._filled(sets)
+
+    def refresh(self, sets: Sequence[DestinationSet], deadline_s: float = DEADLINE_S) -> Resolved:
+        """The same for names that are due; ``sets`` as `fill` or `remember` have seen them."""
+        now_s = self._clock()
+        self._ask(
+            [target for target, name in self._names.items() if name.due_s <= now_s], deadline_s
+        )
+        return self._filled(sets)
+
+    def _filled(self, sets: Sequence[DestinationSet]) -> Resolved:
         filled = [
             replace(one, destinations=tuple(map(self._with_addresses, one.destinations)))
             for one in sets
         ]
-        return Resolved(filled, tuple(sorted(names - fresh.keys())))
+        unknown = {target.host for target, name in self._names.items() if name.failures}
+        return Resolved(filled, tuple(sorted(unknown)))
 
     def _with_addresses(self, destination: Destination) -> Destination:
+        target = target_of(destination.uri)
         host, port = host_and_port(destination.uri)
-        ips = (str(ipaddress.ip_address(host)),) if _is_literal(host) else self._known.get(host, ())
-        addresses = tuple(Address(ip, port) for ip in ips[:MOST_ADDRESSES])
+        endpoints = (
+            self._names[target].endpoints
+            if target
+            else (Endpoint(str(ipaddress.ip_address(host))),)
+        )
+        addresses = tuple(
+            Address(one.ip, one.port or port or DEFAULT_PORT) for one in endpoints[:MOST_ADDRESSES]
+        )
         return replace(destination, addresses=addresses)
 
-    def _ask(self, names: Sequence[str], deadline_s: float) -> dict[str, tuple[str, ...]]:
-        if not names:
-            return {}
-        pool = ThreadPoolExecutor(min(SIDE_BY_SIDE, len(names)), thread_name_prefix="resolve")
-        asked: dict[Future[Sequence[str]], str] = {
-            pool.submit(self._lookup, name): name for name in names
-        }
-        done, late = wait(asked, deadline_s)
-        pool.shutdown(wait=False, cancel_futures=True)
-        answers = {}
-        for future in done:
-            try:
-                answers[asked[future]] = tuple(future.result())
-            except OSError as error:
-                logger.warning(f"{asked[future]} does not resolve: {error.strerror}")
-            except UnicodeError as error:
-                logger.warning(f"{asked[future]} is no host name: {error}")
-        for future in late:
-            logger.warning(f"{asked[future]} does not resolve within {deadline_s:g} s")
-        return answers
+    def _ask(self, targets: Sequence[Target], deadline_s: float) -> None:
+        if not targets:
+            return
+        for target, answer in self._lookup(targets, deadline_s).items():
+            if isinstance(answer, Found):
+                self._take(target, answer)
+            else:
+                self._miss(target, answer)
+
+    def _take(self, target: Target, found: Found) -> None:
+        name = self._names[target]
+        place = {(one.ip, one.port): index for index, one in enumerate(name.endpoints)}
+        before = name.endpoints
+        name.endpoints = tuple(
+            sorted(
+                found.endpoints,
+                key=lambda one: (one.rank, place.get((one.ip, one.port), len(place))),
+            )
+        )
+        if name.failures or name.endpoints != before:
+            addresses = ", ".join(
+                f"{one.ip}:{one.port}" if one.port else one.ip for one in name.endpoints
+            )
+            logger.info(f"{target.host} resolves to {addresses}")
+        name.failures = 0
+        name.due_s = self._clock() + min(max(found.ttl_s, self._min_ttl_s), self._max_ttl_s)
+
+    def _miss(self, target: Target, answer: Failed) -> None:
+        name = self._names[target]
+        name.failures += 1
+        self._failed += 1
+        pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(name.failures - 1, 10))
+        # The first round is short, so that a farm starts at once: the second one follows it.
+        is_first = answer.is_late and name.failures == 1
+        name.due_s = self._clock() + (0.0 if is_first else pause_s)
+        kept = "keeps the addresses it had" if name.endpoints else "has no address"
+        say = logger.warning if name.failures == 1 else logger.debug
+        say(f"{target.host} does not resolve, it {kept}: {answer.reason}")
 
 
 def _is_literal(host: str) -> bool:

@@ -3,10 +3,11 @@
 `load` is the entrance.  Nothing here reads the environment, a database or the network.
 """
 
+from ds_farm.config.dispatcher import DispatcherConfig
 from ds_farm.config.load import ConfigProblems, Problem, load, problem_at
 from ds_farm.config.models import (
     Config,
-    DispatcherConfig,
+    DnsConfig,
     FarmConfig,
     LogConfig,
     MetricsConfig,
@@ -19,6 +20,7 @@ __all__ = [
     "Config",
     "ConfigProblems",
     "DispatcherConfig",
+    "DnsConfig",
     "FarmConfig",
     "LogConfig",
     "MetricsConfig",

@@ -79,6 +79,16 @@ def parse_endpoint(text: str) -> Endpoint:
     return Endpoint(host, port)
 
 
+def parse_nameserver(text: str) -> Endpoint:
+    """``address[:port]`` of a nameserver; port 0 if there is none."""
+    host, port = _host_port(text)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(f"expected the address of a nameserver, got {text!r}") from None
+    return Endpoint(host, port or 0)
+
+
 def parse_socket(text: str) -> SocketSpec:
     """A listening SIP socket.  Only UDP so far; an unspecified address needs ``as``."""
     listen, keyword, advertised = (part.strip() for part in _split_as(text))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ds_farm.config.models import DispatcherConfig, PartitionTable
+from ds_farm.config.dispatcher import DispatcherConfig, PartitionTable
 from ds_farm.config.opensips import PARTITION_KEYS, Blacklist
 from ds_farm.dispatch.model import DEFAULT_PARTITION
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from ds_farm.config.models import Config, Section
+from ds_farm.config.models import Config
 from ds_farm.config.opensips import Endpoint
+from ds_farm.config.section import Section
 
 WIDTH = 98
 _NO_LINE = ("partitions",)

@@ -27,6 +27,7 @@ from ds_farm.config.opensips import (
     check_pvar,
     parse_blacklist,
     parse_endpoint,
+    parse_nameserver,
     parse_partition_name,
     parse_reply_codes,
     parse_socket,
@@ -192,6 +193,8 @@ Subscribers = Annotated[tuple[OneSubscriber, ...], BeforeValidator(as_list), Fie
 PartitionName = Annotated[str, AfterValidator(parse_partition_name)]
 OptionalText = Annotated[str | None, _optional(str, "any")]
 OptionalEndpoint = Annotated[Endpoint | None, _optional(parse_endpoint, "host:port")]
+OneNameserver = Annotated[Endpoint, _parsed(parse_nameserver, "192.0.2.53")]
+Nameservers = Annotated[tuple[OneNameserver, ...], BeforeValidator(as_list), Field(strict=False)]
 OptionalPath = Annotated[Path | None, _optional(Path, "a path")]
 DatabaseUrl = Annotated[str | None, PlainValidator(_database_url)]
 Column = Annotated[str, AfterValidator(_column)]

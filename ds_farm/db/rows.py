@@ -23,6 +23,9 @@ _HOST_NAME = re.compile(
 )
 """RFC 3261 25.1 hostname, and the ``_`` that real names have."""
 
+SECURE_TRANSPORTS = ("tls", "wss")
+"""What asks for these, or is a ``sips:`` URI, must not go out in clear (RFC 3261 26.2.2)."""
+
 _FORBIDDEN = re.compile(rb"[\0- \x7f<>\"]")
 
 
@@ -57,10 +60,15 @@ def convert(row: RawRow) -> tuple[int, Destination, str]:
     if state not in _STATES:
         raise BadRow(f"unknown state {state}, known are 0 active, 1 inactive, 2 probing")
     sending_socket, warning = _socket(_text(row.socket))
+    uri = _uri(_text(row.destination))
+    transport = _transport(uri)
+    if transport != "udp":
+        over_udp = f"{uri!r} asks for {transport}, which is not supported: it is sent to over UDP"
+        warning = f"{warning}; {over_udp}" if warning else over_udp
     return (
         set_id,
         Destination(
-            uri=_uri(_text(row.destination)),
+            uri=uri,
             weight=1 if row.weight is None else _whole("weight", row.weight, MAX_WEIGHT),
             priority=0 if row.priority is None else _whole("priority", row.priority, MAX_WEIGHT),
             state=_STATES[state],
@@ -107,6 +115,16 @@ def _uri(text: str) -> str:
     if not is_sip or found["fault"] or _FORBIDDEN.search(data) or not _is_host(host):
         raise BadRow(f"{text!r} is not a SIP URI")
     return text
+
+
+def _transport(uri: str) -> str:
+    """What the URI asks for, lower case, "udp" if it leaves it open; BadRow if it is TLS."""
+    data = uri.encode()
+    found = uri_offsets(data)
+    transport = data[found["transport"] : found["transport_end"]].decode().lower() or "udp"
+    if found["scheme"] == Scheme.SIPS or transport in SECURE_TRANSPORTS:
+        raise BadRow(f"{uri!r} asks for TLS, which is not supported")
+    return transport
 
 
 def _is_host(host: bytes) -> bool:

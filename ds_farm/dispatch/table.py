@@ -17,7 +17,7 @@ from typing import Any
 
 import msgpack
 
-from ds_farm.dispatch.model import Address, DestinationSet
+from ds_farm.dispatch.model import Address, Destination, DestinationSet
 from ds_farm.dispatch.schedule import turns
 from ds_farm.sip._uri import uri as uri_offsets
 
@@ -63,6 +63,29 @@ class Table:
             if record.id == set_id and record.partition == partition:
                 return record
         return None
+
+    def as_loaded(self) -> list[DestinationSet]:
+        """The sets as a loader would hand them in; their states are in the segment alone."""
+        return [
+            DestinationSet(
+                one.partition,
+                one.id,
+                tuple(
+                    Destination(
+                        uri=each.uri,
+                        weight=each.weight,
+                        priority=each.priority,
+                        attrs=each.attrs,
+                        socket=each.socket,
+                        description=each.description,
+                        probe_mode=each.probe_mode,
+                        addresses=each.addresses,
+                    )
+                    for each in one.destinations
+                ),
+            )
+            for one in self.sets
+        ]
 
 
 def encode(sets: Iterable[tuple[DestinationSet, int, Sequence[int]]]) -> bytes:

@@ -28,9 +28,9 @@ def test_a_plain_row() -> None:
 
 
 def test_a_full_row() -> None:
-    row = RawRow(7, "3", "sips:u@h.example;x=y", "udp:10.0.0.1", 65535, "a=b", "9", "2", "text", 1)
+    row = RawRow(7, "3", "sip:u@h.example;x=y", "udp:10.0.0.1", 65535, "a=b", "9", "2", "text", 1)
     expected = Destination(
-        uri="sips:u@h.example;x=y",
+        uri="sip:u@h.example;x=y",
         weight=65535,
         priority=9,
         state=State.PROBING,
@@ -133,3 +133,21 @@ def test_any_row_is_a_destination_or_a_bad_row(values: tuple[object, ...]) -> No
         return
     assert set_id >= 0
     assert 0 <= destination.weight <= 65535
+
+
+@pytest.mark.parametrize("uri", ["sips:h.example", "sip:h;transport=TLS", "sip:h;transport=wss"])
+def test_what_asks_for_tls_is_not_sent_to_in_clear(uri: str) -> None:
+    """RFC 3261 26.2.2."""
+    with pytest.raises(BadRow, match="asks for TLS, which is not supported"):
+        convert(GOOD._replace(destination=uri))
+
+
+def test_transport_that_we_do_not_speak_is_said() -> None:
+    """Decision 7: the text stays."""
+    _, destination, warning = convert(
+        GOOD._replace(destination="sip:h;transport=TCP", socket="nonsense:x")
+    )
+    assert destination.uri == "sip:h;transport=TCP"
+    assert "asks for tcp, which is not supported: it is sent to over UDP" in warning
+    assert "the row is used without it" in warning
+    assert convert(GOOD._replace(destination="sip:h;transport=UDP"))[2] == ""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from ds_farm.config import resolve
-from ds_farm.config.models import DispatcherConfig
+from ds_farm.config.dispatcher import DispatcherConfig
 from ds_farm.dispatch.model import Address, State
 from ds_farm.script._request import Request
 from ds_farm.script.pvars import compile_setter

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ds_farm.config import resolve
-from ds_farm.config.models import DispatcherConfig
+from ds_farm.config.dispatcher import DispatcherConfig
 from ds_farm.errors import ConfigError
 from ds_farm.script._request import Request
 from ds_farm.script.pvars import NAMED, VARIABLES, compile_format, compile_setter

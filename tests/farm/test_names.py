@@ -1,0 +1,111 @@
+"""Destinations by host name: RFC 3263 records, expiry, failure, a dead loader (decision 23)."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ds_farm.dispatch.model import Address
+from ds_farm.dispatch.registry import Registry
+from shm.layout import Role
+from tests.support.dns import Nameserver
+from tests.support.farm import Farm
+from tests.support.message import Draft
+from tests.support.peer import Peer
+from tests.support.uas import Uas, answering
+from tests.support.wait import until
+
+OK = answering("200 OK")
+
+
+@pytest.fixture
+def server() -> Iterator[Nameserver]:
+    with Nameserver() as server:
+        yield server
+
+
+def farm_of(directory: Path, server: Nameserver, *rows: str) -> Farm:
+    dns = {"nameservers": [f"127.0.0.1:{server.port}"], "min_ttl_s": 1.0, "timeout_s": 0.3}
+    return Farm(directory, rows, children=1, settings={"dns": dns})
+
+
+def leads_to(farm: Farm, uri: str) -> tuple[Address, ...]:
+    """Addresses that the current table has for a destination."""
+    segment = farm.segment()
+    try:
+        sets = Registry(segment).table().sets
+        return next(d.addresses for one in sets for d in one.destinations if d.uri == uri)
+    finally:
+        segment.close()
+
+
+def ask(farm: Farm, uas: Uas) -> None:
+    """An OPTIONS through the farm is to come to this destination."""
+    before = len(uas.arrivals)
+    with Peer() as caller:
+        via = f"SIP/2.0/UDP {caller.sent_by};branch=z9hG4bK{before}"
+        caller.send(Draft(via=via, key=f"{uas.peer.port}-{before}").bytes(), farm.sip)
+        until(lambda: len(uas.arrivals) > before, f"a request at {uas.uri}")
+
+
+def test_srv_leads_to_host_and_port_and_follows_the_records(
+    tmp_path: Path, server: Nameserver
+) -> None:
+    with Uas(OK) as first, Uas(OK) as second:
+        ports = [uas.peer.address[1] for uas in (first, second)]
+        server.add("gw.example", "NAPTR", '1 1 "s" "SIP+D2U" "" _sip._udp.gw.example.', ttl=1)
+        server.add("_sip._udp.gw.example", "SRV", f"1 1 {ports[0]} one.gw.example.", ttl=1)
+        server.add("one.gw.example", "A", "127.0.0.1", ttl=1)
+        with farm_of(tmp_path, server, "sip:gw.example") as farm:
+            until(lambda: leads_to(farm, "sip:gw.example"), "the name resolved")
+            until(lambda: farm.metrics().total("ds_farm_dns_names", result="ok") == 1, "a metric")
+            ask(farm, first)
+            server.add("_sip._udp.gw.example", "SRV", f"1 1 {ports[1]} one.gw.example.", ttl=1)
+            moved = (Address("127.0.0.1", ports[1]),)
+            until(lambda: leads_to(farm, "sip:gw.example") == moved, "the new record in use")
+            ask(farm, second)
+            assert "gw.example resolves to 127.0.0.1" in farm.log()
+
+
+def test_name_that_fails_keeps_its_addresses_and_comes_back(
+    tmp_path: Path, server: Nameserver
+) -> None:
+    with Uas(OK) as uas:
+        port = uas.peer.address[1]
+        uri, lost = f"sip:gw.example:{port}", f"sip:lost.example:{port}"
+        server.add("gw.example", "A", "127.0.0.1", ttl=1)
+        server.silent.add("lost.example")
+        with farm_of(tmp_path, server, uri, lost) as farm:
+            until(lambda: leads_to(farm, uri), "the name resolved")
+            server.broken.add("gw.example")
+            names = "ds_farm_dns_names"
+            until(lambda: farm.metrics().total(names, result="failed") == 2, "both fail")
+            assert farm.metrics().total("ds_farm_dns_failures_total") >= 2
+            addresses = farm.metrics().by("destination", "ds_farm_destination_addresses")
+            assert addresses == {uri: 1.0, lost: 0.0}
+            assert leads_to(farm, uri) == (Address("127.0.0.1", port),)
+            assert "gw.example does not resolve, it keeps the addresses it had" in farm.log()
+            assert "lost.example does not resolve, it has no address" in farm.log()
+            server.silent.clear()
+            server.add("lost.example", "A", "127.0.0.1")
+            farm.reload([uri, lost])
+            until(lambda: leads_to(farm, lost), "the lost name resolved")
+
+
+def test_loader_that_dies_knows_the_names_again(tmp_path: Path, server: Nameserver) -> None:
+    with Uas(OK) as uas:
+        port = uas.peer.address[1]
+        uri = f"sip:gw.example:{port}"
+        server.add("gw.example", "A", "127.0.0.1", ttl=1)
+        with farm_of(tmp_path, server, uri) as farm:
+            until(lambda: leads_to(farm, uri), "the name resolved")
+            before = farm.child(Role.LOADER)
+            farm.signal(signal.SIGKILL, before.pid)
+            until(lambda: farm.child(Role.LOADER).pid != before.pid, "another loader")
+            assert leads_to(farm, uri) == (Address("127.0.0.1", port),)
+            server.add("gw.example", "A", "127.0.0.2", ttl=1)
+            moved = (Address("127.0.0.2", port),)
+            until(lambda: leads_to(farm, uri) == moved, "the successor asks, too")
