@@ -12,7 +12,7 @@ from ds_farm.dispatch.model import Address
 from ds_farm.dispatch.registry import Registry
 from shm.layout import Role
 from tests.support.dns import Nameserver
-from tests.support.farm import Farm
+from tests.support.farm import Farm, Value
 from tests.support.message import Draft
 from tests.support.peer import Peer
 from tests.support.uas import Uas, answering
@@ -28,7 +28,11 @@ def server() -> Iterator[Nameserver]:
 
 
 def farm_of(directory: Path, server: Nameserver, *rows: str) -> Farm:
-    dns = {"nameservers": [f"127.0.0.1:{server.port}"], "min_ttl_s": 1.0, "timeout_s": 0.3}
+    dns: dict[str, Value] = {
+        "nameservers": [f"127.0.0.1:{server.port}"],
+        "min_ttl_s": 1.0,
+        "timeout_s": 0.3,
+    }
     return Farm(directory, rows, children=1, settings={"dns": dns})
 
 
