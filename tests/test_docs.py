@@ -72,6 +72,8 @@ def _public_names(stub: str, name: str) -> set[str]:
 def test_every_public_name_of_a_request_is_described() -> None:
     names = _public_names("script/_request.pyi", "Request")
     names |= _public_names("proxy/_request.pyi", "BaseRequest")
+    names |= _public_names("proxy/_message.pyi", "MessageRequest")
+    names |= _public_names("proxy/_dialog.pyi", "DialogRequest")
     names |= _public_names("proxy/_relay_request.pyi", "RelayRequest") - {"relay"}
     assert {"ds_select_dst", "forward", "ru", "avp"} <= names
     text = (ROOT / "docs" / "routing.md").read_text(encoding="utf-8")

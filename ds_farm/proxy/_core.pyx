@@ -12,6 +12,7 @@ from ds_farm.proxy._notice cimport MARK, NoticeBox
 from ds_farm.proxy._relay cimport Relay
 from ds_farm.proxy._reply cimport acknowledges_us
 from ds_farm.proxy._request cimport OPEN, BaseRequest
+from ds_farm.proxy._route cimport loosened
 from ds_farm.proxy._wire cimport (
     Inbox,
     Network,
@@ -210,8 +211,18 @@ cdef class Core:
         """Checks of 16.3, then the route."""
         cdef Exchange *x = &request.x
         cdef int fault = read_request(x)
+        cdef bytes meant
         if fault:
             return self._reject(request, fault)
+        if x.m.routes:
+            meant = loosened(x, self.network)
+            if meant is not None:
+                # 16.4: proceed as if this had been received.
+                x.data = meant
+                scan(x.data, len(meant), &x.m)
+                fault = read_request(x)
+                if fault:
+                    return self._reject(request, fault)
         if self.relay is not None:
             if self.relay.absorb(request):
                 ds_count(&self.counters.requests, 1)
@@ -262,9 +273,11 @@ cdef class Core:
         self, const unsigned char *data, Message *m, const Peer *source, int listener, int step
     ) except -1:
         """16.7, stateless: our Via off, the rest unchanged to where the next Via says."""
+        cdef BaseRequest request = self.request
         cdef Via ours
         cdef OwnBranch own
-        cdef int drop
+        cdef int drop, lump_count = 0
+        cdef bint dropped
         if m.fault or parse_via(data, m.via, m.via_end, &ours):
             ds_count(&self.counters.malformed[m.fault if m.fault else <int>VIA], 1)
             self.drop(BAD_RESPONSE)
@@ -291,9 +304,21 @@ cdef class Core:
         ds_count(&self.counters.responses, 1)
         if 0 <= own.slot < self.destinations_limit:
             ds_count(&self.destinations[own.slot].responses[m.status // 100], 1)
-        if own.has_key and self.relay is not None and self.relay.response(data, m, &own):
-            return 0
-        drop = forward_response(data, m, own.listener, 0, self.network, self.out)
+        if request.reply_route is not None and m.status > 100:
+            dropped = request.on_reply(NULL, data, m, source, listener, 0)
+            lump_count = request.x.lump_count
+            if dropped and m.status < 200:
+                return 0
+        if own.has_key and self.relay is not None:
+            self.relay.lump_count = lump_count
+            try:
+                if self.relay.response(data, m, source, listener, &own):
+                    return 0
+            finally:
+                self.relay.lump_count = 0
+        drop = forward_response(
+            data, m, own.listener, 0, request.x.lumps, lump_count, self.network, self.out
+        )
         if drop >= 0:
             self.drop(drop)
         else:

@@ -7,9 +7,15 @@ until the next batch.
 from libc.stdint cimport uint64_t
 
 from ds_farm.proxy._wire cimport Peer
+from ds_farm.sip._edit cimport Edit
 from ds_farm.sip._scan cimport Message
 from ds_farm.sip._uri cimport Address, Uri
 from ds_farm.sip._via cimport Via
+
+
+cdef enum:
+    MAX_LUMPS = 32               # changes that a routing function may make to one message
+    MAX_RR_PARAMS = 200          # bytes of parameters in a Record-Route of ours
 
 
 cdef struct Exchange:
@@ -33,6 +39,12 @@ cdef struct Exchange:
     int branch                   # which of the transaction's branches
     const unsigned char *new_uri  # Request-URI to send instead, or NULL
     int new_uri_length
+    const Edit *lumps            # changes that a routing function has made
+    int lump_count
+    bint record_route            # 16.6 step 4
+    const unsigned char *rr_params  # after ";lr", MAX_RR_PARAMS at most
+    int rr_params_length
+    bint force_rport             # answer as if the topmost Via had rport (RFC 3581)
 
 
 cdef int read_request(Exchange *x) noexcept nogil

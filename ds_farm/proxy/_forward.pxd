@@ -30,7 +30,8 @@ cdef struct OwnBranch:           # what the branch of our own Via says; -1: noth
 cdef uint64_t unique_part(Exchange *x) noexcept nogil
 cdef void read_branch(const unsigned char *data, Via *via, OwnBranch *own) noexcept nogil
 cdef int forward_response(
-    const unsigned char *data, Message *m, int came_by, int status, Network network, Outbox out
+    const unsigned char *data, Message *m, int came_by, int status, const Edit *lumps,
+    int lump_count, Network network, Outbox out
 ) noexcept nogil
 cdef int forward_request(Exchange *x, Network network, Outbox out) noexcept nogil
 cdef int response_target(const unsigned char *data, Via *via, Peer *to) noexcept nogil

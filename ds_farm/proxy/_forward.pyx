@@ -19,6 +19,8 @@ from libc.string cimport memcpy
 from ds_farm.proxy._exchange cimport (
     FORWARDED,
     LOOP,
+    MAX_LUMPS,
+    MAX_RR_PARAMS,
     NO_ROOM,
     TOO_LARGE,
     TOO_MANY_HOPS,
@@ -40,7 +42,7 @@ from ds_farm.proxy._wire cimport (
     same_ip,
 )
 from ds_farm.sip._branch cimport Sip, get_hex, put_hex, sip_add, sip_finish, sip_start
-from ds_farm.sip._edit cimport Edit, grown_by, join, replace
+from ds_farm.sip._edit cimport Edit, grown_by, join, replace, settle
 from ds_farm.sip._names cimport NO_NEXT_VIA, OVERSIZED, UNROUTABLE
 from ds_farm.sip._scan cimport Message
 from ds_farm.sip._text cimport find, same
@@ -52,7 +54,8 @@ cdef extern from "<string.h>" nogil:
 
 
 cdef enum:
-    MAX_EDITS = MAX_ROUTE_EDITS + 8
+    MAX_EDITS = MAX_ROUTE_EDITS + MAX_LUMPS + 8
+    MAX_RECORD_ROUTE = 2 * (MAX_RR_PARAMS + 208)
     DEFAULT_HOPS = 70            # 16.6 step 3
     MAX_NUMBER = 1 << 20         # in our branches: slots, listeners, ranks, branches
 
@@ -116,17 +119,22 @@ cdef int stamp_via(
     """Edits that write into the topmost Via where the request came from; returns how many.
 
     `received` when sent-by is not that address (18.2.1), and both when rport asks (RFC 3581
-    section 4).  The two buffers hold the inserted text: 80 and 8 bytes.
+    section 4).  The two buffers hold the inserted text: 80 and 16 bytes.
     """
     cdef Peer sent_by
     cdef int n, end, count = 0
-    cdef bint asked = x.via.rport >= 0
+    cdef bint asked = x.via.rport >= 0 or x.force_rport
     if not asked and not x.via.received and (
         parse_ip(x.data, x.via.host, x.via.host_end, 0, &sent_by) == 0
         and same_ip(&sent_by, &x.source)
     ):
         return 0
-    if asked:
+    if x.via.rport < 0 and asked:
+        memcpy(rport, b";rport=", 7)
+        n = 7 + put_number(rport + 7, peer_port(&x.source))
+        replace(edits, x.m.via_end, x.m.via_end, rport, n)
+        count = 1
+    elif asked:
         rport[0] = 61
         n = 1 + put_number(rport + 1, peer_port(&x.source))
         # If the sender filled in what is ours to say, its "=value" goes.
@@ -143,11 +151,31 @@ cdef int stamp_via(
     return count + 1
 
 
+cdef int _put_record_route(
+    unsigned char *out, const Listener *listener, Exchange *x, bint is_one_of_two
+) noexcept nogil:
+    """A Record-Route line that names a socket of ours; returns its length."""
+    cdef int n = 19
+    memcpy(out, b"Record-Route: <sip:", 19)
+    memcpy(out + n, listener.via + listener.sent_by, listener.sent_by_length)
+    n += listener.sent_by_length
+    memcpy(out + n, b";lr", 3)
+    n += 3
+    if is_one_of_two:
+        memcpy(out + n, b";r2=on", 6)
+        n += 6
+    memcpy(out + n, x.rr_params, x.rr_params_length)
+    n += x.rr_params_length
+    memcpy(out + n, b">\r\n", 3)
+    return n + 3
+
+
 cdef int forward_request(Exchange *x, Network network, Outbox out) noexcept nogil:
     """Put the request on its way; returns an Outcome, and nothing is sent unless FORWARDED."""
     cdef Edit edits[MAX_EDITS]
     cdef unsigned char received[80]
-    cdef unsigned char rport[8]
+    cdef unsigned char rport[16]
+    cdef unsigned char record_route[MAX_RECORD_ROUTE]
     cdef unsigned char hops[16]
     cdef unsigned char via[256]
     cdef unsigned char seen[UNIQUE]
@@ -218,11 +246,23 @@ cdef int forward_request(Exchange *x, Network network, Outbox out) noexcept nogi
         n += 2
     replace(edits + count, x.m.headers, x.m.headers, via, n)
     count += 1
+    if x.record_route:
+        # Two values when it leaves by another socket than it came in by, the nearer one on top.
+        n = _put_record_route(record_route, listener, x, sender != x.listener)
+        if sender != x.listener:
+            listener = &network.listeners[x.listener]
+            n += _put_record_route(record_route + n, listener, x, True)
+        replace(edits + count, x.m.headers, x.m.headers, record_route, n)
+        count += 1
     count += stamp_via(x, received, rport, edits + count)
     if x.new_uri != NULL:
         replace(edits + count, x.m.uri, x.m.uri_end, x.new_uri, x.new_uri_length)
         count += 1
 
+    if x.lump_count:
+        memcpy(edits + count, x.lumps, x.lump_count * sizeof(Edit))
+        count += x.lump_count
+    count = settle(edits, count)
     if x.m.length + grown_by(edits, count) > PAYLOAD:
         return TOO_LARGE
     datagram = out.begin()
@@ -263,13 +303,14 @@ cdef void read_branch(const unsigned char *data, Via *via, OwnBranch *own) noexc
 
 
 cdef int forward_response(
-    const unsigned char *data, Message *m, int came_by, int status, Network network, Outbox out
+    const unsigned char *data, Message *m, int came_by, int status, const Edit *lumps,
+    int lump_count, Network network, Outbox out
 ) noexcept nogil:
-    """Put a response on its way: our Via off, the rest unchanged to where the next Via says
-    (16.7 steps 3 and 9).  ``came_by`` is the socket that its request came in by; ``status``, if
-    not 0, goes instead of its own.  Returns a Drop, -1 if it went out."""
+    """Put a response on its way: our Via off, the rest unchanged but for ``lumps`` to where the
+    next Via says (16.7 steps 3 and 9).  ``came_by`` is the socket that its request came in by;
+    ``status``, if not 0, goes instead of its own.  Returns a Drop, -1 if it went out."""
     cdef Via upstream
-    cdef Edit edits[2]
+    cdef Edit edits[MAX_LUMPS + 2]
     cdef Peer to
     cdef unsigned char line[64]
     cdef unsigned char *datagram
@@ -296,8 +337,12 @@ cdef int forward_response(
     else:
         replace(edits + count, m.via_line, m.via_line_end, b"", 0)
     count += 1
+    if lump_count:
+        memcpy(edits + count, lumps, lump_count * sizeof(Edit))
+        count += lump_count
+    count = settle(edits, count)
     datagram = out.begin()
-    if datagram == NULL or m.length + 64 > PAYLOAD:
+    if datagram == NULL or m.length + grown_by(edits, count) > PAYLOAD:
         return OVERSIZED
     n = join(data, 0, m.length, edits, count, datagram)
     out.commit(n, &to, sender, -1)

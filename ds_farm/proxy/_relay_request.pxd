@@ -1,21 +1,27 @@
 """The request with what the transaction layer offers to a routing function."""
 
+from ds_farm.proxy._dialog cimport DialogRequest
 from ds_farm.proxy._relay cimport Relay
-from ds_farm.proxy._request cimport BaseRequest
 from ds_farm.proxy._transaction cimport Transaction
 
 
-cdef class RelayRequest(BaseRequest):
+cdef class RelayRequest(DialogRequest):
     cdef readonly Relay relay    # None: this farm keeps no transactions
     cdef object _routes          # name -> function of the user's module
     cdef object on_error         # hears of exceptions in failure routes
     cdef object _failure_route   # armed by t_on_failure, or None
+    cdef object _reply_route     # armed by t_on_reply
+    cdef object _branch_route    # armed by t_on_branch
+    cdef list _branches          # what append_branch has added
     cdef bint _is_failure        # a failure route is being run
+    cdef bint _is_dropped        # by drop()
     cdef int _fr_timeout_ms      # of this call, 0: the configured ones
     cdef int _fr_inv_timeout_ms
 
-    cdef object save(self)
-    cdef int restore(self, saved) except -1
     cdef int _arm(self) except -1
+    cdef object _named(self, str kind, name)
+    cdef int _send(self) except? -2
+    cdef object _target(self)
+    cdef int _aim(self, target) except -1
     cdef int reply_status(self) except -1
     cdef object _seconds(self, int own_ms, int configured_ms)

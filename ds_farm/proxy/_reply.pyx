@@ -11,7 +11,7 @@ from ds_farm.proxy._exchange cimport NO_ROOM, Exchange
 from ds_farm.proxy._forward cimport response_target, stamp_via
 from ds_farm.proxy._wire cimport PAYLOAD, Network, Outbox, Peer, put_number, set_port
 from ds_farm.sip._branch cimport Sip, put_hex, sip_add, sip_finish, sip_start
-from ds_farm.sip._edit cimport Edit, join
+from ds_farm.sip._edit cimport Edit, join, settle
 from ds_farm.sip._scan cimport is_via
 from ds_farm.sip._text cimport find, next_line, skip_space, trim_end
 
@@ -56,7 +56,7 @@ cdef int _put_vias(Exchange *x, unsigned char *out, int n) noexcept nogil:
     """All Via headers in their order, the topmost stamped with where the request came from."""
     cdef Edit edits[2]
     cdef unsigned char received[80]
-    cdef unsigned char rport[8]
+    cdef unsigned char rport[16]
     cdef unsigned char *value
     cdef int line = x.m.via_line, line_end, colon, end, i, length, count
     while line < x.m.vias_end:
@@ -67,6 +67,7 @@ cdef int _put_vias(Exchange *x, unsigned char *out, int n) noexcept nogil:
             n = _put(out, n, b"Via: ", 5)
             if line == x.m.via_line:
                 count = 0 if x.via.fault else stamp_via(x, received, rport, edits)
+                count = settle(edits, count)
                 value = out + n
                 length = join(x.data, x.m.via, end, edits, count, value)
                 for i in range(length):
@@ -131,7 +132,7 @@ cdef int reply(
     # 18.2.2: to the source address, at the port of sent-by, or at the source port if rport asks.
     if x.via.maddr and not x.via.fault and response_target(x.data, &x.via, &named) == 0:
         to = named
-    elif x.via.rport < 0:
+    elif x.via.rport < 0 and not x.force_rport:
         port = x.via.port if x.via.port else 5060
         set_port(&to, port)
     sender = network.for_family(to.any.sa_family, x.listener)

@@ -2,7 +2,8 @@
 
 from ds_farm.proxy._exchange cimport Exchange
 from ds_farm.proxy._transaction cimport Transaction
-from ds_farm.proxy._wire cimport Network, Outbox
+from ds_farm.proxy._wire cimport Network, Outbox, Peer
+from ds_farm.sip._scan cimport Message
 from shm._layout cimport DestinationCounters, Worker
 
 
@@ -19,9 +20,11 @@ cdef class BaseRequest:
     cdef Outbox out
     cdef Worker *counters
     cdef DestinationCounters *destinations
+    cdef object reply_route      # sees every response, or None
     cdef bytes dst_uri              # destination URI ($du), None if it is not set
     cdef bytes new_ruri            # Request-URI after a change, None before
     cdef Transaction *transaction  # NULL: it has none, or not yet
+    cdef bytes reply_headers      # lines for replies of our own
     cdef object _segment         # keeps the mapping that the counters are in
 
     cdef void begin(self) noexcept
@@ -31,6 +34,10 @@ cdef class BaseRequest:
     cdef int set_ruri(self, bytes uri) except -1
     cdef int check_open(self) except -1
     cdef int on_failure(self, Transaction *t) except -1
+    cdef bint on_reply(
+        self, Transaction *t, const unsigned char *data, Message *m, const Peer *source,
+        int listener, int kept
+    ) except -1
 
 
 cdef bytes reason_for(int outcome)

@@ -10,9 +10,9 @@ from ds_farm.proxy._forward cimport forward_request
 from ds_farm.proxy._reply cimport reply
 from ds_farm.proxy._route cimport uri_target
 from ds_farm.proxy._transaction cimport Transaction
-from ds_farm.proxy._wire cimport Network, Outbox, peer_port, put_ip
+from ds_farm.proxy._wire cimport Network, Outbox, Peer, peer_port, put_ip
 from ds_farm.sip._names cimport ACK, OVERSIZED, UNANSWERED_ACK
-from ds_farm.sip._text cimport find, next_line, same, skip_space, trim_end
+from ds_farm.sip._scan cimport Message
 from ds_farm.sip._uri cimport Uri, parse_uri
 from shm._layout cimport DestinationCounters, Worker
 from shm._native cimport Memory, ds_count
@@ -59,8 +59,11 @@ cdef class BaseRequest:
         self.x.owner = -1
         self.x.unique = 0
         self.x.new_uri = NULL
+        self.x.lump_count = 0
+        self.x.record_route = self.x.force_rport = False
         self.dst_uri = None
         self.new_ruri = None
+        self.reply_headers = b""
         self.transaction = NULL
         self.stage = OPEN
 
@@ -80,6 +83,7 @@ cdef class BaseRequest:
     cdef int answer(self, int status, bytes reason, bytes headers) except -1:
         """Send one reply of our own; an ACK gets none (17.1.1.3).  1 if it went out."""
         self.stage = DONE
+        headers += self.reply_headers
         if self.x.m.method == ACK:
             ds_count(&self.counters.dropped[<int>UNANSWERED_ACK], 1)
             return 0
@@ -99,6 +103,13 @@ cdef class BaseRequest:
     cdef int on_failure(self, Transaction *t) except -1:
         """Every branch of a transaction with a context has failed (`_relay_request.pyx`)."""
         return 0
+
+    cdef bint on_reply(
+        self, Transaction *t, const unsigned char *data, Message *m, const Peer *source,
+        int listener, int kept
+    ) except -1:
+        """A response is about to be forwarded; NULL: it has no transaction.  True to drop it."""
+        return False
 
     # -- functions of a script
 
@@ -160,21 +171,29 @@ cdef class BaseRequest:
         self.x.hops = self.x.m.hops - 1
         return 1
 
-    def is_method(self, methods):
-        """1 if the request's method is one of ``methods``, written ``"INVITE|ACK"``; else -1."""
-        return 1 if self.method in methods.split("|") else FAILED
-
-    def has_totag(self):
-        """1 if To has a tag: the request belongs to a dialog; else -1."""
-        self.check_open()
-        return 1 if self.x.to.tag else FAILED
-
     # -- what the request says
 
     @property
     def method(self):
-        """Method ($rm)."""
+        """Method ($rm); of a response that of its request."""
+        if not self.x.m.is_request:
+            return self.span(self.x.m.cseq_method, self.x.m.cseq_method_end).decode()
         return self.span(0, self.x.m.method_end).decode("utf-8", "replace")
+
+    @property
+    def rs(self):
+        """Status of a response ($rs); 0 in a request."""
+        self.check_open()
+        return 0 if self.x.m.is_request else self.x.m.status
+
+    @property
+    def rr(self):
+        """Reason phrase of a response ($rr); empty in a request."""
+        self.check_open()
+        if self.x.m.is_request:
+            return ""
+        line = self.span(0, self.x.m.headers).decode("utf-8", "replace")
+        return line.rstrip("\r\n").partition(" ")[2].partition(" ")[2]
 
     @property
     def ru(self):
@@ -265,25 +284,3 @@ cdef class BaseRequest:
     def mb(self):
         """The whole message as received ($mb), bytes."""
         return self.span(0, self.x.m.length)
-
-    def hdr(self, str name):
-        """Values of all headers of that name ($(hdr(name)[*])), in order, folding undone."""
-        cdef int line, line_end, colon, start, end
-        cdef bytes wanted = name.encode()
-        self.check_open()
-        values = []
-        line = self.x.m.headers
-        while line < self.x.m.body:
-            line_end = next_line(self.x.data, line, self.x.m.body)
-            colon = find(self.x.data, line, line_end, 58)
-            if colon < line_end and same(
-                self.x.data, line, trim_end(self.x.data, line, colon), wanted, len(wanted)
-            ):
-                end = trim_end(self.x.data, colon + 1, line_end)
-                start = skip_space(self.x.data, colon + 1, end)
-                values.append(" ".join(
-                    part.strip(" \t")
-                    for part in self.x.data[start:end].decode("utf-8", "replace").split("\r\n")
-                ))
-            line = line_end
-        return values

@@ -19,6 +19,8 @@ cdef struct RouteValue:
     int after                    # the next value in the same line, 0 if it is the line's last
 
 
+cdef int own_socket(const unsigned char *data, int start, int end, Network network) noexcept nogil
+cdef bytes loosened(Exchange *x, Network network)
 cdef int read_routes(const unsigned char *data, const Exchange *x, RouteValue *values) noexcept nogil
 cdef int take_routes(Exchange *x, Network network, Edit *edits) noexcept nogil
 cdef int next_hop(Exchange *x) noexcept nogil

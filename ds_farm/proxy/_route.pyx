@@ -34,34 +34,65 @@ cdef int read_routes(const unsigned char *data, const Exchange *x, RouteValue *v
     return count
 
 
-cdef bint _is_ours(const unsigned char *data, int start, int end, Network network) noexcept nogil:
-    """Whether the URI data[start:end] names one of our sockets."""
+cdef int own_socket(const unsigned char *data, int start, int end, Network network) noexcept nogil:
+    """Number of the socket that the URI data[start:end] names, -1 if it is none of ours."""
     cdef Uri uri
     cdef Peer peer
+    cdef int listener
     if parse_uri(data, start, end, &uri) or uri.scheme != SIP:
-        return False
-    if network.ours(data, uri.host, uri.host_end, uri.port) >= 0:
-        return True
+        return -1
+    listener = network.ours(data, uri.host, uri.host_end, uri.port)
+    if listener >= 0:
+        return listener
     if parse_ip(data, uri.host, uri.host_end, uri.port if uri.port else 5060, &peer) < 0:
-        return False
-    return network.is_bound(&peer) >= 0
+        return -1
+    return network.is_bound(&peer)
+
+
+cdef bytes loosened(Exchange *x, Network network):
+    """A strict router has put our URI into the Request-URI (16.4): the request as it was meant,
+    the last Route value in the Request-URI; None if that is not what has happened."""
+    cdef RouteValue values[MAX_ROUTES]
+    cdef RouteValue *last
+    cdef Address address
+    cdef int n
+    if not x.uri.lr or own_socket(x.data, x.m.uri, x.m.uri_end, network) < 0:
+        return None
+    n = read_routes(x.data, x, values)
+    if n == 0:
+        return None
+    last = &values[n - 1]
+    if parse_address(x.data, last.start, last.end, &address):
+        return None
+    start, end = last.line, last.line_end
+    if n > 1 and values[n - 2].line == last.line:
+        start, end = values[n - 2].end, last.end
+    return (
+        x.data[:x.m.uri] + x.data[address.uri:address.uri_end]
+        + x.data[x.m.uri_end:start] + x.data[end:x.m.length]
+    )
 
 
 cdef int take_routes(Exchange *x, Network network, Edit *edits) noexcept nogil:
     """Remove our own values, find the next hop in what is left; returns how many edits.
+
+    The last of our own says by which socket the request goes on, unless a script has said so.
 
     -1 if a value that matters cannot be read, or names no address that we can send to.
     """
     cdef RouteValue values[MAX_ROUTES]
     cdef Address address
     cdef Uri uri
-    cdef int i, first = 0, count = 0, last_line_end, n
+    cdef int i, first = 0, count = 0, last_line_end, n, socket
     n = read_routes(x.data, x, values)
     while first < n:
         if parse_address(x.data, values[first].start, values[first].end, &address):
             return -1
-        if not _is_ours(x.data, address.uri, address.uri_end, network):
+        socket = own_socket(x.data, address.uri, address.uri_end, network)
+        if socket < 0:
             break
+        if not x.has_next:
+            x.next_listener = socket
         first += 1
     last_line_end = values[n - 1].line_end if n else 0
     if first < n and not x.has_next:

@@ -41,6 +41,7 @@ cdef struct Branch:              # a client transaction
     int status                   # of the last response, 408 if none came in time
     bint is_cancel               # the transaction of a CANCEL
     bint cancel_sent
+    bint is_acknowledged         # `sent` is the ACK of a negative response
     uint64_t interval_ns         # of the next retransmission
     uint64_t sent_ns
 
@@ -78,7 +79,9 @@ cdef struct Transaction:         # a server transaction with its branches
     int fr_inv_timeout_ms
     uint64_t interval_ns         # of G
     uint64_t started_ns
-    PyObject *context            # what routing functions want to hear and have again, or NULL
+    PyObject *context            # failure route and what it is to have again, or NULL
+    PyObject *reply_context      # the same of the reply route; lives as long as the transaction
+    bint force_rport             # see Exchange
 
 
 cdef struct Table:

@@ -118,6 +118,7 @@ cdef void transaction_free(Table *table, Wheel *wheel, Transaction *t):
     free(t.reply.data)
     free(t.best.data)
     Py_XDECREF(t.context)
+    Py_XDECREF(t.reply_context)
     free(t)
 
 

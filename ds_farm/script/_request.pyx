@@ -8,12 +8,21 @@ from ds_farm.proxy._wire cimport AF_INET, Network, Outbox, Peer, parse_ip
 from ds_farm.script._plan cimport Plan
 from ds_farm.script._selector cimport Selector
 
+from logging import CRITICAL, DEBUG, ERROR, INFO, WARNING, getLogger
+
 from ds_farm.dispatch.arguments import parse_sets
 from ds_farm.dispatch.model import DEFAULT_PARTITION
 from ds_farm.dispatch.state import Event
 from ds_farm.errors import ConfigError
 from ds_farm.proxy.codes import FAILED
 from ds_farm.script.pvars import compile_format, compile_setter
+
+logger = getLogger("ds_farm.routes")
+
+_LEVELS = {
+    "L_ALERT": CRITICAL, "L_CRIT": CRITICAL, "L_ERR": ERROR, "L_WARN": WARNING,
+    "L_NOTICE": INFO, "L_INFO": INFO, "L_DBG": DEBUG,
+}
 
 # States as ds_mark_dst and ds_count write them (documentation 1.4.6, 1.4.7).
 MARKS = {
@@ -197,6 +206,14 @@ cdef class Request(Selector):
     def reset_stat(self, name):
         """Let the statistic begin at 0 again.  Returns 1; -1 if there is none of that name."""
         return 1 if self.stat.pop(self._expand(name), None) is not None else FAILED
+
+    def xlog(self, *arguments):
+        """Write a line to the farm's log, variables filled in: ``xlog([level,] text)`` with a
+        level of OpenSIPS ("L_INFO", default; "L_ERR", ...).  1."""
+        *level, text = arguments
+        logger.log(_LEVELS.get(str(level[0]).upper(), INFO) if level else INFO,
+                   "%s", self._expand(text).rstrip("\n"))
+        return 1
 
     cdef str _expand(self, text):
         """An argument as text, its variables filled in."""

@@ -21,7 +21,6 @@ cdef struct Recent:
 cdef class Selector(RelayRequest):
     cdef LiveTable table         # None before the first one
     cdef object settings         # ScriptSettings
-    cdef object complain         # hears of calls that cannot be done as they are written
     cdef dict plans              # partition -> Plan
     cdef uint64_t serial         # number of the request; a Plan of another one is no longer valid
     cdef list used_blacklists    # names

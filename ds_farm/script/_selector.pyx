@@ -67,11 +67,14 @@ cdef class Selector(RelayRequest):
         return (RelayRequest.save(self), plans, self._avp, list(self.used_blacklists))
 
     cdef int restore(self, saved) except -1:
+        return RelayRequest.restore(self, saved[0])
+
+    cdef int restore_knowledge(self, saved) except -1:
         cdef Plan plan
         base, plans, self._avp, self.used_blacklists = saved
-        RelayRequest.restore(self, base)
+        RelayRequest.restore_knowledge(self, base)
         for partition, one in plans.items():
-            plan = <Plan>one
+            plan = (<Plan>one).copy()
             plan.serial = self.serial
             self.plans[partition] = plan
         return 0

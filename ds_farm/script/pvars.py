@@ -40,6 +40,14 @@ class Readable(Protocol):
     @property
     def sp(self) -> int: ...
     @property
+    def rs(self) -> int: ...
+    @property
+    def rr(self) -> str: ...
+    @property
+    def T_reply_code(self) -> int: ...
+    @property
+    def mb(self) -> bytes: ...
+    @property
     def rb(self) -> bytes: ...
     @property
     def avp(self) -> Mapping[str, str | int]: ...
@@ -103,6 +111,12 @@ VARIABLES: dict[str, Getter] = {
     "si": lambda r: r.si,
     "sp": lambda r: str(r.sp),
     "ua": lambda r: _first(r.hdr("User-Agent")),
+    "rs": lambda r: str(r.rs) if r.rs else "",
+    "rr": lambda r: r.rr,
+    "T_reply_code": lambda r: str(r.T_reply_code),
+    "ct": lambda r: _first(r.hdr("Contact")),
+    "cT": lambda r: _first(r.hdr("Content-Type")),
+    "mb": lambda r: r.mb.decode("utf-8", "replace"),
     "rb": lambda r: r.rb.decode("utf-8", "replace"),
 }
 

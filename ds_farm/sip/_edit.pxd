@@ -19,4 +19,7 @@ cdef inline void replace(Edit *edit, int start, int end, const unsigned char *te
 
 
 cdef int grown_by(const Edit *edits, int count) noexcept nogil
-cdef int join(const unsigned char *data, int start, int end, Edit *edits, int count, unsigned char *out) noexcept nogil
+cdef int settle(Edit *edits, int count) noexcept nogil
+cdef int join(
+    const unsigned char *data, int start, int end, const Edit *edits, int count, unsigned char *out
+) noexcept nogil

@@ -15,16 +15,13 @@ cdef int grown_by(const Edit *edits, int count) noexcept nogil:
     return grown
 
 
-cdef int join(
-    const unsigned char *data, int start, int end, Edit *edits, int count, unsigned char *out
-) noexcept nogil:
-    """Write data[start:end] with its edits to `out`, which has room; returns the length.
+cdef int settle(Edit *edits, int count) noexcept nogil:
+    """Put edits in order; returns how many remain, for those within a removal go with it.
 
-    Edits do not overlap.  They are put in order here; of two at one place an insertion comes
-    before what replaces bytes, else the earlier listed one.
+    Of two at one place an insertion comes before what replaces bytes, else the earlier listed one.
     """
     cdef Edit edit
-    cdef int i, j, n = 0
+    cdef int i, j, end = 0, kept = 0
     for i in range(1, count):
         edit = edits[i]
         j = i
@@ -35,6 +32,19 @@ cdef int join(
             edits[j] = edits[j - 1]
             j -= 1
         edits[j] = edit
+    for i in range(count):
+        if edits[i].start >= end:
+            edits[kept] = edits[i]
+            kept += 1
+            end = edits[i].end
+    return kept
+
+
+cdef int join(
+    const unsigned char *data, int start, int end, const Edit *edits, int count, unsigned char *out
+) noexcept nogil:
+    """Write data[start:end] with its settled edits to `out`, which has room; returns the length."""
+    cdef int i, n = 0
     for i in range(count):
         memcpy(out + n, data + start, edits[i].start - start)
         n += edits[i].start - start
@@ -55,6 +65,7 @@ def apply(bytes data, list edits):
         if not 0 <= start <= end <= len(data):
             raise ValueError(f"[{start}, {end}) is not in a message of {len(data)} bytes")
         replace(&table[i], start, end, <bytes>text, len(text))
-    out = bytearray(len(data) + grown_by(table, len(edits)))
-    join(data, 0, len(data), table, len(edits), out)
+    count = settle(table, len(edits))
+    out = bytearray(len(data) + grown_by(table, count))
+    join(data, 0, len(data), table, count, out)
     return bytes(out)

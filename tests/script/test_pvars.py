@@ -30,6 +30,7 @@ def _message(script: Script) -> Draft:
         "To", "<sips:dan@[2001:db8::5]>"
     )
     message.set("Call-ID", "c1@h").set("CSeq", "77 INFO")
+    message.add("m", "<sip:carol@198.51.100.7>")
     message.add("User-Agent", "Phone/1.0 (x)").add("X-Two", "first").add("X-Two", "second")
     return message
 
@@ -57,6 +58,12 @@ VALUES = {
     "$sp": "5070",
     "$ua": "Phone/1.0 (x)",
     "$rb": "",
+    "$mb": "",
+    "$ct": "<sip:carol@198.51.100.7>",
+    "$cT": "",
+    "$rs": "",
+    "$rr": "",
+    "$T_reply_code": "0",
     "$hdr(X-Two)": "first",
     "$hdr(x-two)": "first",
     "$hdr(X-None)": "",
@@ -82,7 +89,9 @@ def test_each_variable(script: Script, text: str) -> None:
         request.ds_select_dst("1", "8")
         return compile_format(text)(request)
 
-    assert script.run(route, _message(script)) == VALUES[text]
+    message = _message(script)
+    expected = message.bytes().decode() if text == "$mb" else VALUES[text]
+    assert script.run(route, message) == expected
 
 
 def test_every_variable_is_tested() -> None:

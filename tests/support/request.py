@@ -17,6 +17,7 @@ from ds_farm.dispatch.model import Address, Destination, DestinationSet, State
 from ds_farm.dispatch.registry import Registry
 from ds_farm.dispatch.state import Event
 from ds_farm.proxy._core import Core
+from ds_farm.proxy._relay import Relay, Timers
 from ds_farm.proxy._wire import Network, Outbox
 from ds_farm.script._request import Request
 from ds_farm.script.settings import ScriptSettings
@@ -25,6 +26,8 @@ from shm.segment import Segment
 from tests.support.message import Draft
 
 T = TypeVar("T")
+Sent = tuple[bytes, str, int, int]
+"""Datagram, IP address, port, number of our socket."""
 
 SOCKETS = [("127.0.0.1", 5060, "127.0.0.1", 5060)]
 CALLER = ("198.51.100.7", 5070)
@@ -78,7 +81,9 @@ class Script:
         sockets: list[tuple[str, int, str, int]] | None = None,
         threshold: int = 3,
         seed: int = 1,
+        routes: Mapping[str, Callable[[Request], object]] | None = None,
     ) -> None:
+        """With ``routes``, named as in a module, it keeps transactions."""
         self.segment = new_segment()
         self.registry = Registry(self.segment)
         self.threshold = threshold
@@ -92,6 +97,12 @@ class Script:
         self._route: Callable[[Request], object] = lambda request: None
         self._errors: list[Exception] = []
         self._table: LiveTable | None = None
+        self._routes = routes
+        self.relay = (
+            None
+            if routes is None
+            else Relay(self._network, self._out, Timers(), self.segment, 0, 0)
+        )
         self.core: Core[Request] = Core(
             self._network,
             self._out,
@@ -100,6 +111,7 @@ class Script:
             self._errors.append,
             self.segment,
             0,
+            self.relay,
         )
         if sets is not None:
             self.publish(sets)
@@ -125,6 +137,9 @@ class Script:
             self._mark,
             self.complaints.append,
             self._seed,
+            self.relay,
+            self._errors.append,
+            self._routes,
         )
         if self._table is not None:
             request.use_table(self._table)
@@ -176,7 +191,7 @@ class Script:
 
     def route(
         self, function: Callable[[Request], T], message: Draft | bytes | None = None
-    ) -> tuple[T, list[tuple[bytes, str, int, int]]]:
+    ) -> tuple[T, list[Sent]]:
         """The same, and the datagrams that were sent: (bytes, ip, port, number of our socket)."""
         returned: list[T] = []
         self._route = lambda request: returned.append(function(request))
@@ -188,6 +203,13 @@ class Script:
             raise self._errors.pop()
         assert returned, "the request did not reach the routing function"
         return returned[0], sent
+
+    def handle(self, data: bytes, address: tuple[str, int] = CALLER) -> list[Sent]:
+        """Any datagram; what is sent because of it.  What a route raises is raised here."""
+        sent = self.core.handle(data, *address)
+        if self._errors:
+            raise self._errors.pop()
+        return sent
 
     def chosen(
         self,

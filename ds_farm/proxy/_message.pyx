@@ -1,0 +1,242 @@
+"""Functions of OpenSIPS's module sipmsgops, as methods of the request.
+
+Changes are byte ranges ("lumps"): they count when the message is sent, `hdr` goes on to show what
+was received.  A header can be named in its long or its compact form; both are meant.
+"""
+
+import re
+
+from ds_farm.proxy._exchange cimport MAX_LUMPS
+from ds_farm.proxy._request cimport BaseRequest
+from ds_farm.proxy._wire cimport Network, Outbox
+from ds_farm.sip._edit cimport replace
+from ds_farm.sip._text cimport find, next_line, same, skip_space, trim_end
+
+from fnmatch import translate
+
+from ds_farm.proxy.codes import FAILED
+from ds_farm.sip.names import COMPACT_FORMS
+
+cdef dict _FORMS = {
+    name.lower(): (long.lower().encode(), short.encode())
+    for long, short in COMPACT_FORMS.items() for name in (long, short)
+}
+cdef frozenset _NO_FLAGS = frozenset()
+cdef frozenset _NEEDED = frozenset({b"via", b"from", b"to", b"call-id", b"cseq"})
+_HEADER_LINE = re.compile(rb"[A-Za-z0-9.!%*_+`'~-]+[ \t]*:[^\0\r\n]*(?:\r\n[ \t][^\0\r\n]*)*\r\n")
+
+
+cdef tuple _forms(str name):
+    """A header's name as it may be written, lower case."""
+    cdef str lower = name.strip().lower()
+    return _FORMS.get(lower) or (lower.encode(),)
+
+
+cdef class MessageRequest(BaseRequest):
+    """Under `DialogRequest`; it knows nothing of transactions and destinations."""
+
+    def __init__(self, Network network, Outbox out, segment, int rank):
+        super().__init__(network, out, segment, rank)
+        self._texts = []
+        self.complain = None
+
+    cdef void begin(self) noexcept:
+        BaseRequest.begin(self)
+        self.x.lumps = self._lumps
+        self.is_reply = False
+        self.flags = _NO_FLAGS
+        if self._texts:
+            self._texts.clear()
+
+    cdef object save(self):
+        """What a failure route is to find again; subclasses add to it."""
+        cdef int i
+        cdef list lumps = [
+            (self._lumps[i].start, self._lumps[i].end, self._texts[i])
+            for i in range(self.x.lump_count)
+        ]
+        rr_params = self._rr_params if self.x.record_route else None
+        return (self.x.hops, self.dst_uri, self.new_ruri, lumps, rr_params, self.x.force_rport,
+                self.reply_headers, self.flags)
+
+    cdef int restore(self, saved) except -1:
+        """Put back what `save` returned."""
+        (self.x.hops, self.dst_uri, ruri, lumps, rr_params, self.x.force_rport,
+         self.reply_headers, self.flags) = saved
+        if ruri is not None:
+            self.set_ruri(ruri)
+        for start, end, text in lumps:
+            self.change(start, end, text)
+        if rr_params is not None:
+            self._rr_params = rr_params
+            self.x.rr_params = <const unsigned char *><const char *>self._rr_params
+            self.x.rr_params_length = len(self._rr_params)
+            self.x.record_route = True
+        return 0
+
+    cdef int restore_knowledge(self, saved) except -1:
+        """The part of it that is not about the request's text: for its responses."""
+        *_, self.flags = saved
+        return 0
+
+    # -- changing headers
+
+    cdef bint change(self, int start, int end, bytes text) except -1:
+        """Have data[start:end] sent as ``text``; False if there are too many changes."""
+        cdef int i = self.x.lump_count
+        if i == MAX_LUMPS:
+            return False
+        self._texts.append(text)
+        replace(&self._lumps[i], start, end, <const unsigned char *><const char *>text, len(text))
+        self.x.lump_count = i + 1
+        return True
+
+    cdef list lines_of(self, str name):
+        """(start, colon, end) of each header line of that name, "" for all."""
+        cdef const unsigned char *data = self.x.data
+        cdef int line = self.x.m.headers, line_end, colon, name_end
+        cdef list found = []
+        cdef bytes form
+        cdef tuple forms = _forms(name) if name else ()
+        while line < self.x.m.body:
+            line_end = next_line(data, line, self.x.m.body)
+            colon = find(data, line, line_end, 58)
+            if colon < line_end:
+                name_end = trim_end(data, line, colon)
+                if not forms:
+                    found.append((line, colon, line_end))
+                for form in forms:
+                    if same(data, line, name_end, form, len(form)):
+                        found.append((line, colon, line_end))
+            line = line_end
+        return found
+
+    cdef bytes header_lines(self, str function, text):
+        """An argument as whole header lines; None, and a complaint, if it is something else."""
+        cdef bytes lines = str(text).encode()
+        if lines and not lines.endswith(b"\n"):
+            lines += b"\r\n"
+        if not lines or _HEADER_LINE.sub(b"", lines):
+            self.complain(f"{function}: {text!r} is not whole header lines")
+            return None
+        return lines
+
+    def append_hf(self, text, after=""):
+        """Add header lines (``"X-Name: value\\r\\n"``) after the last header of a name, or after
+        all headers.  Returns 1; -1 if the text is no header, or the name is not there."""
+        cdef int at
+        self.check_open()
+        lines = self.header_lines("append_hf", text)
+        at = self.x.m.body - 2
+        if after:
+            found = self.lines_of(after)
+            at = found[len(found) - 1][2] if found else -1
+        return 1 if lines is not None and at >= 0 and self.change(at, at, lines) else FAILED
+
+    def insert_hf(self, text, before=""):
+        """The same before the first header of a name, or before all headers."""
+        cdef int at
+        self.check_open()
+        lines = self.header_lines("insert_hf", text)
+        at = self.x.m.headers
+        if before:
+            found = self.lines_of(before)
+            at = found[0][0] if found else -1
+        return 1 if lines is not None and at >= 0 and self.change(at, at, lines) else FAILED
+
+    def remove_hf(self, name, kind=""):
+        """Remove all headers of a name, with kind "g" of all names that a pattern such as
+        ``X-*`` matches.  Via, From, To, Call-ID and CSeq stay: a message cannot be without.
+        Returns 1 if something goes; -1 if not."""
+        cdef int line, colon, line_end
+        cdef bint gone = False
+        self.check_open()
+        if "g" in kind:
+            matches = re.compile(translate(name), re.IGNORECASE).match
+            lines = [
+                each for each in self.lines_of("")
+                if matches(self.x.data[each[0]:each[1]].decode("utf-8", "replace").strip())
+            ]
+        else:
+            lines = self.lines_of(name)
+        for line, colon, line_end in lines:
+            written = self.x.data[line:colon].decode("utf-8", "replace")
+            if _forms(written)[0] in _NEEDED:
+                self.complain(f"remove_hf: {written} cannot be removed")
+            elif self.change(line, line_end, b""):
+                gone = True
+        return 1 if gone else FAILED
+
+    def is_present_hf(self, name):
+        """1 if there is a header of that name; else -1."""
+        self.check_open()
+        return 1 if self.lines_of(name) else FAILED
+
+    def append_to_reply(self, text):
+        """Add header lines to what `send_reply` will send.  Returns 1; -1 if it is no header."""
+        self.check_open()
+        lines = self.header_lines("append_to_reply", text)
+        if lines is None:
+            return FAILED
+        self.reply_headers += lines
+        return 1
+
+    def hdr(self, str name):
+        """Values of all headers of that name ($(hdr(name)[*])), in order, folding undone."""
+        cdef int start, end, colon
+        self.check_open()
+        values = []
+        for _, colon, end in self.lines_of(name):
+            end = trim_end(self.x.data, colon + 1, end)
+            start = skip_space(self.x.data, colon + 1, end)
+            values.append(" ".join(
+                part.strip(" \t")
+                for part in self.x.data[start:end].decode("utf-8", "replace").split("\r\n")
+            ))
+        return values
+
+    # -- flags of the message
+
+    def setflag(self, flag):
+        """Set a flag (a number or a name), which lives as long as the transaction.  1."""
+        self.check_open()
+        self.flags = self.flags | {str(flag)}
+        return 1
+
+    def resetflag(self, flag):
+        """Clear it.  1."""
+        self.check_open()
+        self.flags = self.flags - {str(flag)}
+        return 1
+
+    def isflagset(self, flag):
+        """1 if it is set; else -1."""
+        self.check_open()
+        return 1 if str(flag) in self.flags else FAILED
+
+    # -- asking
+
+    def is_method(self, methods):
+        """1 if the request's method is one of ``methods``, written ``"INVITE|ACK"``; else -1."""
+        return 1 if self.method in methods.split("|") else FAILED
+
+    def has_totag(self):
+        """1 if To has a tag: the request belongs to a dialog; else -1."""
+        self.check_open()
+        return 1 if self.x.to.tag else FAILED
+
+    def has_body(self, mime=""):
+        """1 if there is a body, of that media type if one is given; else -1."""
+        self.check_open()
+        if self.x.m.body >= self.x.m.length:
+            return FAILED
+        kinds = [value.partition(";")[0].strip().lower() for value in self.hdr("Content-Type")]
+        return 1 if not mime or mime.lower() in kinds else FAILED
+
+    def search(self, pattern):
+        """1 if a regular expression matches somewhere in the message; else -1."""
+        return 1 if re.search(pattern.encode(), self.mb) else FAILED
+
+    def search_body(self, pattern):
+        """1 if a regular expression matches somewhere in the body; else -1."""
+        return 1 if re.search(pattern.encode(), self.rb) else FAILED

@@ -1,0 +1,378 @@
+"""Functions that read and change a message, as OpenSIPS's sipmsgops, rr and core have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ds_farm.script._request import Request
+from tests.support.message import Draft, Sip
+from tests.support.request import SOCKETS, Script
+
+TO = "sip:192.0.2.9:5070"
+Route = Callable[[Request], object]
+
+
+@pytest.fixture(scope="module")
+def script() -> Iterator[Script]:
+    sockets = [*SOCKETS, ("127.0.0.2", 5062, "127.0.0.2", 5062)]
+    with Script({1: ["sip:192.0.2.1"]}, sockets=sockets) as made:
+        yield made
+
+
+def sent(script: Script, route: Route, message: Draft | None = None) -> Sip:
+    """The request that goes out when this routing function has forwarded it."""
+    draft = script.message("INVITE") if message is None else message
+
+    def whole(request: Request) -> object:
+        result = route(request)
+        assert request.forward(TO) == 1
+        return result
+
+    result, datagrams = script.route(whole, draft)
+    assert result == 1, script.complaints
+    assert len(datagrams) == 1
+    return Sip.read(datagrams[0][0])
+
+
+def names(message: Sip) -> list[str]:
+    return [field.name.decode() for field in message.fields]
+
+
+# -- headers
+
+
+def test_append_hf_comes_last(script: Script) -> None:
+    out = sent(script, lambda r: r.append_hf("X-One: 1\r\nX-Two: 2\r\n"))
+    assert names(out)[-3:] == ["content-length", "x-one", "x-two"]
+    assert out.one("X-Two") == b"2"
+
+
+def test_append_hf_after_a_header_and_insert_hf_before_one(script: Script) -> None:
+    def route(request: Request) -> int:
+        return request.append_hf("X-After: a\r\n", "From") and request.insert_hf("X-B: b", "to")
+
+    out = names(sent(script, route))
+    assert out[out.index("from") + 1] == "x-after"
+    assert out[out.index("to") - 1] == "x-b"
+
+
+def test_insert_hf_at_the_top_stays_below_our_via(script: Script) -> None:
+    out = names(sent(script, lambda r: r.insert_hf("X-Top: 1\r\n")))
+    assert out[:3] == ["via", "x-top", "via"]
+
+
+def test_body_stays_where_it_is(script: Script) -> None:
+    draft = script.message("INVITE")
+    draft.body = b"v=0\r\n"
+    draft.set("Content-Length", "5")
+    out = sent(script, lambda r: r.append_hf("X-One: 1\r\n"), draft)
+    assert out.body == b"v=0\r\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["no header", "", "X: a\r\n\r\nINVITE", "X y: 1", "A: 1\nB: 2\r\n"]
+)
+def test_what_is_no_header_is_refused(script: Script, text: str) -> None:
+    before = len(script.complaints)
+    assert script.run(lambda r: r.append_hf(text)) == -1
+    assert script.run(lambda r: r.insert_hf(text)) == -1
+    assert script.run(lambda r: r.append_to_reply(text)) == -1
+    assert len(script.complaints) == before + 3
+
+
+def test_place_that_is_not_there(script: Script) -> None:
+    assert script.run(lambda r: r.append_hf("X: 1\r\n", "Subject")) == -1
+    assert script.run(lambda r: r.insert_hf("X: 1\r\n", "Subject")) == -1
+
+
+def test_remove_hf_takes_every_one_in_either_form(script: Script) -> None:
+    draft = script.message("INVITE").add("Subject", "a").add("s", "b").add("X-Keep", "c")
+    out = names(sent(script, lambda r: r.remove_hf("SUBJECT"), draft))
+    assert "subject" not in out
+    assert "s" not in out
+    assert "x-keep" in out
+    draft = script.message("INVITE").add("Subject", "a").add("X-Keep", "c")
+    assert "subject" not in names(sent(script, lambda r: r.remove_hf("s"), draft))
+
+
+def test_remove_hf_by_pattern(script: Script) -> None:
+    draft = script.message("INVITE").add("X-One", "1").add("x-two", "2").add("Y-One", "3")
+    out = names(sent(script, lambda r: r.remove_hf("X-*", "g"), draft))
+    assert [name for name in out if name.startswith(("x-", "y-"))] == ["y-one"]
+
+
+@pytest.mark.parametrize("name", ["Via", "v", "From", "To", "i", "CSeq"])
+def test_headers_that_a_message_needs_stay(script: Script, name: str) -> None:
+    assert script.run(lambda r: r.remove_hf(name)) == -1
+
+
+def test_max_forwards_and_route_may_be_removed(script: Script) -> None:
+    """Ranges that are changed on the way out, too."""
+    draft = script.message("INVITE").add("Route", "<sip:192.0.2.200;lr>")
+
+    def route(request: Request) -> int:
+        return request.remove_hf("Max-Forwards") and request.remove_hf("Route")
+
+    out = names(sent(script, route, draft))
+    assert "max-forwards" not in out
+    assert "route" not in out
+
+
+def test_changes_are_limited_and_nothing_is_overrun(script: Script) -> None:
+    done = script.run(lambda r: [r.append_hf(f"X-{i}: 1\r\n") for i in range(40)])
+    assert done == [1] * 32 + [-1] * 8
+
+
+def test_changes_of_one_request_are_not_those_of_the_next(script: Script) -> None:
+    sent(script, lambda r: r.append_hf("X-One: 1\r\n"))
+    assert "x-one" not in names(sent(script, lambda r: 1))
+
+
+def test_is_present_hf_hdr_and_compact_forms(script: Script) -> None:
+    draft = script.message("INVITE").add("k", "path").add("Supported", "100rel")
+    found = script.run(lambda r: (r.is_present_hf("supported"), r.hdr("K")), draft)
+    assert found == (1, ["path", "100rel"])
+    assert script.run(lambda r: r.is_present_hf("Subject")) == -1
+
+
+def test_append_to_reply(script: Script) -> None:
+    def route(request: Request) -> int:
+        return request.append_to_reply("Retry-After: 5\r\n") and request.send_reply(503, "Busy")
+
+    result, datagrams = script.route(route)
+    assert result == 1
+    assert Sip.read(datagrams[0][0]).one("Retry-After") == b"5"
+
+
+def test_has_body_and_search(script: Script) -> None:
+    draft = script.message("INVITE").add("c", "application/sdp; x=y")
+    draft.body = b"v=0\r\nm=audio 1"
+    draft.set("Content-Length", str(len(draft.body)))
+    asked = script.run(
+        lambda r: (
+            r.has_body(),
+            r.has_body("application/sdp"),
+            r.has_body("text/plain"),
+            r.search("^INVITE sip:service@"),
+            r.search_body("m=(audio|video)"),
+            r.search_body("INVITE"),
+        ),
+        draft,
+    )
+    assert asked == (1, 1, -1, 1, 1, -1)
+    assert script.run(lambda r: r.has_body()) == -1
+
+
+def test_flags(script: Script) -> None:
+    def route(request: Request) -> list[int]:
+        request.setflag(1)
+        request.setflag("NATED")
+        request.resetflag("1")
+        return [request.isflagset(1), request.isflagset("NATED")]
+
+    assert script.run(route) == [-1, 1]
+    assert script.run(lambda r: r.isflagset("NATED")) == -1
+
+
+# -- URIs
+
+
+@pytest.mark.parametrize(
+    ("uri", "change", "expected"),
+    [
+        ("sip:a:pw@h:5070;x=y", lambda r: r.rewritehost("g.example"), "sip:a:pw@g.example;x=y"),
+        ("sip:a@h;x", lambda r: r.rewritehostport("g:6000"), "sip:a@g:6000;x"),
+        ("sip:a@h;x", lambda r: r.rewriteport(6000), "sip:a@h:6000;x"),
+        ("sip:a@[2001:db8::1]:5;x", lambda r: r.rewriteport("7"), "sip:a@[2001:db8::1]:7;x"),
+        ("sip:a:pw@h:1", lambda r: r.rewriteuser("bob"), "sip:bob@h:1"),
+        ("sip:h:1", lambda r: r.rewriteuser("bob"), "sip:bob@h:1"),
+        ("sip:123@h", lambda r: r.prefix("00"), "sip:00123@h"),
+        ("sip:00123@h", lambda r: r.strip(2), "sip:123@h"),
+        ("sip:12@h", lambda r: r.strip(5), "sip:h"),
+        ("sip:12345@h", lambda r: r.strip_tail("2"), "sip:123@h"),
+        ("sip:a@h", lambda r: r.rewriteuri("sip:new@x:1;y=z"), "sip:new@x:1;y=z"),
+        ("sip:a@h", lambda r: r.rewriteuser("b") and r.revert_uri(), "sip:a@h"),
+    ],
+)
+def test_request_uri(script: Script, uri: str, change: Route, expected: str) -> None:
+    out = sent(script, change, script.message("INVITE", uri))
+    assert out.start_line == f"INVITE {expected} SIP/2.0".encode()
+
+
+@pytest.mark.parametrize("text", ["a b", "x>y", "\r\nX: y", ""])
+def test_what_makes_no_uri_is_refused(script: Script, text: str) -> None:
+    assert script.run(lambda r: r.rewritehost(text)) == -1
+    assert script.run(lambda r: (r.rewritehost(text), r.ru)[1]) == "sip:service@example.com"
+
+
+def test_destination_uri(script: Script) -> None:
+    def route(request: Request) -> list[object]:
+        return [
+            request.isdsturiset(),
+            request.setdsturi("sip:192.0.2.5"),
+            request.isdsturiset(),
+            request.du,
+            request.resetdsturi(),
+            request.isdsturiset(),
+            request.setdsturi("tel:1"),
+        ]
+
+    assert script.run(route) == [-1, 1, 1, "sip:192.0.2.5", 1, -1, -1]
+
+
+def test_force_rport_answers_to_where_the_request_came_from(script: Script) -> None:
+    draft = script.message("OPTIONS").set("Via", "SIP/2.0/UDP 198.51.100.7;branch=z9hG4bKx")
+
+    def route(request: Request) -> int:
+        return request.force_rport() and request.send_reply(200, "OK")
+
+    _, datagrams = script.route(route, draft)
+    assert datagrams[0][1:3] == ("198.51.100.7", 5070)
+    assert b";rport=5070" in Sip.read(datagrams[0][0]).one("Via")
+    assert b"received=198.51.100.7" in Sip.read(datagrams[0][0]).one("Via")
+
+
+# -- Record-Route and Route
+
+
+def test_record_route_goes_on_top(script: Script) -> None:
+    draft = script.message("INVITE").add("Record-Route", "<sip:198.51.100.7;lr>")
+    out = sent(script, lambda r: r.record_route(), draft)
+    tag = dict(draft.fields)["From"].partition("tag=")[2]
+    assert out.all("Record-Route") == [
+        f"<sip:127.0.0.1:5060;lr;ftag={tag}>".encode(),
+        b"<sip:198.51.100.7;lr>",
+    ]
+
+
+def test_record_route_with_parameters(script: Script) -> None:
+    def route(request: Request) -> int:
+        return request.record_route(";mine=1") and request.add_rr_param("two=2")
+
+    assert sent(script, route).one("Record-Route").endswith(b";mine=1;two=2>")
+
+
+@pytest.mark.parametrize("params", [";x=<", ";a b", ";x=1>", ";" + "x" * 250])
+def test_bad_parameters_of_record_route(script: Script, params: str) -> None:
+    assert script.run(lambda r: r.record_route(params)) == -1
+
+
+def test_no_add_rr_param_without_record_route(script: Script) -> None:
+    assert script.run(lambda r: r.add_rr_param(";x=y")) == -1
+
+
+def test_two_record_routes_where_the_socket_changes(script: Script) -> None:
+    """The dialog's later requests come back by the one on top."""
+    draft = script.message("INVITE").add("Route", "<sip:127.0.0.2:5062;lr>")
+    _, datagrams = script.route(
+        lambda r: (r.record_route(), r.rewriteuri("sip:192.0.2.9"), r.forward()), draft
+    )
+    data, _, _, socket = datagrams[0]
+    out = Sip.read(data)
+    assert socket == 1
+    first, second = out.all("Record-Route")
+    assert first.startswith(b"<sip:127.0.0.2:5062;lr;r2=on;ftag=")
+    assert second.startswith(b"<sip:127.0.0.1:5060;lr;r2=on;ftag=")
+
+
+def in_dialog(script: Script, *routes: str, uri: str = "sip:callee@192.0.2.50:5080") -> Draft:
+    draft = script.message("BYE", uri).set("To", "<sip:callee@example.com>;tag=theirs")
+    for route in routes:
+        draft.add("Route", route)
+    return draft
+
+
+def test_loose_route_in_a_dialog(script: Script) -> None:
+    """RFC 3261 16.4 and 16.12.1.1: our value goes, the Request-URI is where it leads."""
+    result, datagrams = script.route(
+        lambda r: (r.loose_route(), r.forward())[0],
+        in_dialog(script, "<sip:127.0.0.1:5060;lr;ftag=x>"),
+    )
+    assert result == 1
+    assert datagrams[0][1:3] == ("192.0.2.50", 5080)
+    assert Sip.read(datagrams[0][0]).all("Route") == []
+
+
+def test_loose_route_to_the_next_proxy(script: Script) -> None:
+    def route(request: Request) -> tuple[int, str | None]:
+        found = request.loose_route(), request.du
+        request.forward()
+        return found
+
+    result, datagrams = script.route(
+        route,
+        in_dialog(
+            script,
+            "<sip:127.0.0.2:5062;lr;r2=on>, <sip:127.0.0.1:5060;lr;r2=on>",
+            "<sip:192.0.2.60:5090;lr>",
+        ),
+    )
+    assert result == (1, "sip:192.0.2.60:5090;lr")
+    assert datagrams[0][1:] == ("192.0.2.60", 5090, 0)
+    assert Sip.read(datagrams[0][0]).all("Route") == [b"<sip:192.0.2.60:5090;lr>"]
+
+
+def test_loose_route_to_a_strict_router(script: Script) -> None:
+    """RFC 3261 16.12.1.2 and 16.6 step 6."""
+    result, datagrams = script.route(
+        lambda r: (r.loose_route(), r.forward())[0],
+        in_dialog(script, "<sip:127.0.0.1:5060;lr>", "<sip:192.0.2.60:5090>"),
+    )
+    assert result == 1
+    out = Sip.read(datagrams[0][0])
+    assert out.start_line == b"BYE sip:192.0.2.60:5090 SIP/2.0"
+    assert out.all("Route") == [b"<sip:callee@192.0.2.50:5080>"]
+    assert datagrams[0][1:3] == ("192.0.2.60", 5090)
+
+
+@pytest.mark.parametrize(
+    ("routes", "left"),
+    [
+        (["<sip:callee@192.0.2.50:5080>"], []),
+        (["<sip:192.0.2.60;lr>, <sip:callee@192.0.2.50:5080>"], [b"<sip:192.0.2.60;lr>"]),
+        (["<sip:192.0.2.60;lr>", "<sip:callee@192.0.2.50:5080>"], [b"<sip:192.0.2.60;lr>"]),
+    ],
+)
+def test_request_of_a_strict_router(script: Script, routes: list[str], left: list[bytes]) -> None:
+    """RFC 3261 16.4: our URI in the Request-URI gives way to the last Route value."""
+    draft = in_dialog(script, *routes, uri="sip:127.0.0.1:5060;lr;ftag=x")
+
+    def route(request: Request) -> str:
+        request.loose_route()
+        request.forward()
+        return request.ru
+
+    result, datagrams = script.route(route, draft)
+    assert result == "sip:callee@192.0.2.50:5080"
+    out = Sip.read(datagrams[0][0])
+    assert out.start_line == b"BYE sip:callee@192.0.2.50:5080 SIP/2.0"
+    assert out.all("Route") == left
+    assert datagrams[0][1] == ("192.0.2.60" if left else "192.0.2.50")
+
+
+def test_no_route_or_our_own_outside_a_dialog(script: Script) -> None:
+    assert script.run(lambda r: r.loose_route()) == -1
+    draft = script.message("INVITE").add("Route", "<sip:127.0.0.1:5060;lr>")
+    assert script.run(lambda r: r.loose_route(), draft) == -1
+    assert script.run(lambda r: r.loose_route(), in_dialog(script)) == -1
+
+
+def test_direction_and_parameters_of_our_route(script: Script) -> None:
+    draft = in_dialog(script, "<sip:127.0.0.1:5060;lr;ftag=me;did=1.2>")
+    draft.set("From", "<sip:a@h>;tag=me")
+    asked = script.run(
+        lambda r: (
+            r.is_direction("downstream"),
+            r.is_direction("upstream"),
+            r.check_route_param("did=1"),
+            r.check_route_param("did=9"),
+        ),
+        draft,
+    )
+    assert asked == (1, -1, 1, -1)
+    draft.set("From", "<sip:a@h>;tag=m")
+    assert script.run(lambda r: r.is_direction("upstream"), draft) == 1
+    assert script.run(lambda r: r.is_direction("upstream")) == -1
+    assert script.run(lambda r: r.is_direction("sideways"), draft) == -1

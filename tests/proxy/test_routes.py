@@ -1,0 +1,362 @@
+"""Routes of a stateful proxy: failure, reply, branch; parallel branches; what lives how long."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from ds_farm.script._request import Request
+from tests.support.message import Draft, Sip, reply
+from tests.support.request import CALLER, Script, Sent
+
+ONE, TWO, THREE = "sip:192.0.2.1", "sip:192.0.2.2", "sip:192.0.2.3"
+Route = Callable[[Request], object]
+
+
+class Stage:
+    """A stateful proxy with these routes, and destinations that answer as they are told."""
+
+    def __init__(self, request_route: Route, **routes: Route) -> None:
+        self._route = request_route
+        self.script = Script({1: [ONE, TWO, THREE]}, routes=routes)
+
+    def __enter__(self) -> Stage:
+        self.script.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.script.__exit__(None, None, None)
+
+    def invite(self, draft: Draft | None = None) -> list[Sent]:
+        """The requests that an INVITE makes go out."""
+        _, sent = self.script.route(self._route, draft or self.script.message("INVITE"))
+        return [each for each in sent if not each[0].startswith(b"SIP/2.0")]
+
+    def answer(self, request: Sent, status: str) -> list[Sent]:
+        """What a destination's answer leads to."""
+        return self.script.handle(reply(request[0], status), (request[1], request[2]))
+
+
+def upstream(sent: list[Sent]) -> list[Sip]:
+    return [Sip.read(data) for data, ip, _, _ in sent if ip == CALLER[0]]
+
+
+def requests(sent: list[Sent], method: bytes = b"INVITE") -> list[Sent]:
+    return [each for each in sent if each[0].startswith(method)]
+
+
+def hosts(sent: list[Sent]) -> list[str]:
+    return [each[1] for each in sent]
+
+
+def relay(request: Request) -> None:
+    request.ds_select_dst("1", "8", "f")
+    assert request.t_relay() == 1
+
+
+# -- reply routes
+
+
+def test_reply_route_of_all_responses_sees_and_changes_them() -> None:
+    seen = []
+
+    def onreply_route(response: Request) -> None:
+        seen.append((response.rs, response.rr, response.method, response.si, response.tt))
+        response.append_hf(f"X-Seen: {response.rs}\r\n")
+        response.remove_hf("Server")
+
+    with Stage(relay, onreply_route=onreply_route) as stage:
+        (sent,) = stage.invite()
+        (ringing,) = upstream(stage.answer(sent, "180 Ringing"))
+        assert ringing.one("X-Seen") == b"180"
+        (ok,) = upstream(stage.answer(sent, "200 Fine with me"))
+        assert ok.one("X-Seen") == b"200"
+        assert ok.start_line == b"SIP/2.0 200 Fine with me"
+        assert len(ok.vias) == 1
+    assert seen[0] == (180, "Ringing", "INVITE", "192.0.2.1", "answered")
+    assert seen[1][:2] == (200, "Fine with me")
+
+
+def test_reply_route_sees_responses_without_a_transaction() -> None:
+    def onreply_route(response: Request) -> None:
+        response.append_hf("X-Seen: yes\r\n")
+
+    def forward(request: Request) -> None:
+        request.ds_select_dst("1", "8")
+        request.forward()
+
+    with Stage(forward, onreply_route=onreply_route) as stage:
+        (sent,) = stage.invite()
+        (ok,) = upstream(stage.answer(sent, "200 OK"))
+        assert ok.one("X-Seen") == b"yes"
+
+
+def test_named_reply_route_has_avps_and_flags_of_the_request() -> None:
+    def route(request: Request) -> None:
+        request.avp["who"] = "carol"
+        request.setflag("nat")
+        assert request.t_on_reply("mine") == 1
+        assert request.t_on_reply("other") == -1
+        assert request.t_on_reply("mine") == 1
+        relay(request)
+
+    def onreply_route_mine(response: Request) -> None:
+        count = int(response.avp.get("count", 0)) + 1
+        response.avp["count"] = count
+        response.append_hf(f"X-Avp: {response.avp['who']} {response.isflagset('nat')} {count}\r\n")
+
+    def onreply_route(response: Request) -> None:
+        response.append_hf("X-All: 1\r\n")
+
+    with Stage(route, onreply_route_mine=onreply_route_mine, onreply_route=onreply_route) as stage:
+        (sent,) = stage.invite()
+        (ringing,) = upstream(stage.answer(sent, "180 Ringing"))
+        assert ringing.one("X-Avp") == b"carol 1 1"
+        assert ringing.one("X-All") == b"1"
+        (ok,) = upstream(stage.answer(sent, "200 OK"))
+        assert ok.one("X-Avp") == b"carol 1 2"
+
+
+def test_reply_route_can_drop_provisional_responses_alone() -> None:
+    def route(request: Request) -> None:
+        request.t_on_reply("quiet")
+        relay(request)
+
+    with Stage(route, onreply_route_quiet=lambda response: response.drop()) as stage:
+        (sent,) = stage.invite()
+        assert upstream(stage.answer(sent, "183 Session Progress")) == []
+        assert [one.status for one in upstream(stage.answer(sent, "200 OK"))] == [200]
+
+
+def test_reply_route_cannot_send() -> None:
+    tried: list[tuple[object, ...]] = []
+
+    def onreply_route(response: Request) -> None:
+        tried.append(
+            (response.forward(), response.send_reply(500, "No"), response.t_relay(), response.ru)
+        )
+        tried.append((response.t_newtran(), response.t_reply(500, "No"), response.ds_next_dst()))
+
+    with Stage(relay, onreply_route=onreply_route) as stage:
+        (sent,) = stage.invite()
+        assert len(stage.answer(sent, "180 Ringing")) == 1
+    assert tried == [(-1, -1, -1, ""), (-1, -1, -1)]
+
+
+def test_exception_in_a_reply_route_costs_no_response() -> None:
+    def onreply_route(response: Request) -> None:
+        raise KeyError("oops")
+
+    with Stage(relay, onreply_route=onreply_route) as stage:
+        (sent,) = stage.invite()
+        with pytest.raises(KeyError):
+            stage.answer(sent, "180 Ringing")
+        assert stage.script.core.handle(reply(sent[0], "200 OK"), sent[1], sent[2])
+
+
+def test_changed_failure_response_waits_changed() -> None:
+    """A busy branch that waits for the other goes upstream as its reply route has left it."""
+
+    def route(request: Request) -> None:
+        request.append_branch(TWO)
+        relay(request)
+
+    def onreply_route(response: Request) -> None:
+        response.append_hf(f"X-From: {response.si}\r\n")
+
+    with Stage(route, onreply_route=onreply_route) as stage:
+        first, second = stage.invite()
+        assert upstream(stage.answer(first, "486 Busy Here")) == []
+        (busy,) = upstream(stage.answer(second, "500 Broken"))
+        assert busy.status == 486
+        assert busy.one("X-From") == b"192.0.2.1"
+
+
+# -- failure routes
+
+
+def test_changes_of_the_request_go_along_to_the_next_destination() -> None:
+    def route(request: Request) -> None:
+        request.append_hf("X-First: 1\r\n")
+        request.remove_hf("Subject")
+        request.record_route(";a=b")
+        request.setflag("f")
+        request.t_on_failure("next")
+        relay(request)
+
+    def failure_route_next(request: Request) -> None:
+        assert request.T_reply_code == 503
+        assert request.isflagset("f") == 1
+        request.ds_next_dst()
+        request.append_hf("X-Second: 2\r\n")
+        assert request.t_relay() == 1
+
+    with Stage(route, failure_route_next=failure_route_next) as stage:
+        (first,) = stage.invite(stage.script.message("INVITE").add("Subject", "x"))
+        (second,) = requests(stage.answer(first, "503 No"))
+        assert hosts([first, second]) == ["192.0.2.1", "192.0.2.2"]
+        out = Sip.read(second[0])
+        assert (out.one("X-First"), out.one("X-Second")) == (b"1", b"2")
+        assert b";a=b" in out.one("Record-Route")
+        assert out.all("Subject") == []
+        assert [one.status for one in upstream(stage.answer(second, "200 OK"))] == [200]
+
+
+def test_function_itself_may_be_armed() -> None:
+    ran: list[Request] = []
+
+    def route(request: Request) -> None:
+        assert request.t_on_failure(ran.append) == 1
+        relay(request)
+
+    with Stage(route) as stage:
+        (sent,) = stage.invite()
+        stage.answer(sent, "500 No")
+    assert len(ran) == 1
+
+
+# -- branch routes and parallel branches
+
+
+def test_branch_route_changes_its_branch_alone() -> None:
+    def route(request: Request) -> None:
+        request.t_on_branch("each")
+        request.t_on_failure("next")
+        relay(request)
+
+    def branch_route_each(request: Request) -> None:
+        request.append_hf(f"X-Branch: {request.du}\r\n")
+
+    def failure_route_next(request: Request) -> None:
+        request.ds_next_dst()
+        request.t_relay()
+
+    with Stage(
+        route, branch_route_each=branch_route_each, failure_route_next=failure_route_next
+    ) as stage:
+        (first,) = stage.invite()
+        assert Sip.read(first[0]).one("X-Branch") == ONE.encode()
+        (second,) = requests(stage.answer(first, "503 No"))
+        assert Sip.read(second[0]).one("X-Branch") == TWO.encode()
+
+
+def test_branches_go_out_together_and_the_first_200_wins() -> None:
+    def route(request: Request) -> None:
+        request.ds_select_dst("1", "8", "f")
+        request.append_branch()
+        request.ds_next_dst()
+        request.append_branch("sip:bob@192.0.2.77:5099")
+        request.t_relay()
+
+    with Stage(route) as stage:
+        sent = stage.invite()
+        assert hosts(sent) == ["192.0.2.2", "192.0.2.1", "192.0.2.77"]
+        assert sent[2][0].startswith(b"INVITE sip:bob@192.0.2.77:5099 SIP/2.0")
+        branches = {re.search(rb"branch=(\S+)", each[0]).group(1) for each in sent}  # type: ignore[union-attr]
+        assert len(branches) == 3
+        stage.answer(sent[0], "180 Ringing")
+        stage.answer(sent[1], "180 Ringing")
+        stage.answer(sent[2], "486 Busy Here")
+        after = stage.answer(sent[1], "200 OK")
+        assert [one.status for one in upstream(after)] == [200]
+        assert hosts(requests(after, b"CANCEL")) == ["192.0.2.2"]
+
+
+def test_best_of_several_failures_goes_upstream() -> None:
+    """RFC 3261 16.7 step 6."""
+
+    def route(request: Request) -> None:
+        request.append_branch(TWO)
+        request.append_branch(THREE)
+        relay(request)
+
+    with Stage(route) as stage:
+        first, second, third = stage.invite()
+        assert upstream(stage.answer(first, "503 No")) == []
+        assert upstream(stage.answer(second, "404 Not Found")) == []
+        (out,) = upstream(stage.answer(third, "500 Broken"))
+        assert out.status == 404
+
+
+def test_branch_that_its_route_drops() -> None:
+    def route(request: Request) -> None:
+        request.append_branch(TWO)
+        request.t_on_branch("each")
+        relay(request)
+
+    def branch_route_each(request: Request) -> None:
+        if request.du == ONE:
+            request.drop()
+
+    with Stage(route, branch_route_each=branch_route_each) as stage:
+        assert hosts(stage.invite()) == ["192.0.2.2"]
+
+
+def test_all_branches_dropped_is_an_error() -> None:
+    def route(request: Request) -> None:
+        request.t_on_branch("each")
+        request.ds_select_dst("1", "8")
+        assert request.t_relay() == -1
+
+    with Stage(route, branch_route_each=lambda request: request.drop()) as stage:
+        _, sent = stage.script.route(stage._route, stage.script.message("INVITE"))
+        assert [one.status for one in upstream(sent)] == [100, 500]
+
+
+def test_append_branch_refuses_what_is_no_uri() -> None:
+    with Stage(lambda request: None) as stage:
+        assert stage.script.run(lambda r: r.append_branch("no uri")) == -1
+
+
+# -- t_relay's arguments, answers
+
+
+@pytest.mark.parametrize("proxy", ["udp:192.0.2.44:5066", "sip:192.0.2.44:5066"])
+def test_t_relay_to_a_proxy(proxy: str) -> None:
+    with Stage(lambda request: request.t_relay(proxy)) as stage:
+        assert [each[1:3] for each in stage.invite()] == [("192.0.2.44", 5066)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "statuses"),
+    [((), [100, 478]), (("0x02",), [100, 500]), (("no-reply-on-error",), [100, 500])],
+)
+def test_t_relay_leaves_the_answer_to_the_script(
+    arguments: tuple[str, ...], statuses: list[int]
+) -> None:
+    def route(request: Request) -> None:
+        if not request.t_relay(*arguments):
+            request.sl_reply_error()
+
+    with Stage(route) as stage:
+        _, sent = stage.script.route(route, stage.script.message("INVITE", "sip:x@no.literal"))
+        assert [one.status for one in upstream(sent)] == statuses
+
+
+def test_sl_send_reply_is_send_reply() -> None:
+    with Stage(lambda request: None) as stage:
+        result, sent = stage.script.route(lambda r: r.sl_send_reply("404", "Not here"))
+        assert (result, Sip.read(sent[0][0]).status) == (1, 404)
+
+
+def test_routes_without_a_function_of_that_name() -> None:
+    with Stage(lambda request: None) as stage:
+        asked: Mapping[str, int] = stage.script.run(
+            lambda r: {
+                "failure": r.t_on_failure("none"),
+                "reply": r.t_on_reply("none"),
+                "branch": r.t_on_branch("none"),
+            }
+        )
+        assert set(asked.values()) == {-1}
+
+
+def test_xlog_fills_in_variables(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "ds_farm.routes"), Stage(lambda request: None) as stage:
+        stage.script.run(lambda r: r.xlog("L_ERR", "$rm of $si\n") and r.xlog("100% $rU"))
+    assert [(one.levelname, one.getMessage()) for one in caplog.records] == [
+        ("ERROR", "OPTIONS of 198.51.100.7"),
+        ("INFO", "100% service"),
+    ]
