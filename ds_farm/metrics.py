@@ -51,6 +51,15 @@ RELOAD_TIME = Metric(
 )
 DISCARDED = Metric("ds_farm_config_discarded_rows", "Rows of the database that were skipped.")
 DATABASE_UP = Metric("ds_farm_database_up", "1 if the loader reached every database last time.")
+FLUSH_DUE = Metric(
+    "ds_farm_flush_pending", "Changed states that the last turn of the flusher could not write."
+)
+FLUSH_LAG = Metric(
+    "ds_farm_flush_lag_seconds", "Age of the oldest of these changes; 0: there is none."
+)
+FLUSH_FAILURES = Metric(
+    "ds_farm_flush_failures_total", "Turns of the flusher that could not write all."
+)
 DNS_NAMES = Metric(
     "ds_farm_dns_names", "Host names of destinations by how the last question ended.", ("result",)
 )
@@ -209,6 +218,11 @@ def _farm(segment: Segment, build: Build) -> Iterator[Family]:
     yield RELOAD_TIME, [((), header.last_reload_ns / 1e9)]
     yield DISCARDED, [((), header.rows_skipped)]
     yield DATABASE_UP, [((), header.database_up)]
+    yield FLUSH_DUE, [((), header.flush_due)]
+    oldest_ns = header.flush_oldest_ns
+    lag_s = max(0.0, (segment.now_ns() - oldest_ns) / 1e9) if oldest_ns else 0.0
+    yield FLUSH_LAG, [((), lag_s)]
+    yield FLUSH_FAILURES, [((), header.flush_failures)]
     failing = min(header.dns_failing, header.dns_names)
     yield DNS_NAMES, [(("ok",), header.dns_names - failing), (("failed",), failing)]
     yield DNS_FAILURES, [((), header.dns_failures)]

@@ -57,7 +57,10 @@ cdef struct Header:
     uint64_t dns_failing               # of these, whose last question failed
     uint64_t dns_failures              # questions without a usable answer
     uint64_t dns_rounds                # how often names were asked for
-    uint64_t spare2[3]
+    # -- changed states on their way to the database: the loader, after each turn of its flusher
+    uint64_t flush_due                 # destinations whose state is not in the database
+    uint64_t flush_oldest_ns           # CLOCK_REALTIME of the oldest of these changes, 0: none
+    uint64_t flush_failures            # turns that could not write all
     # -- probing
     uint64_t probe_replies_ignored     # timer: late, repeated, or of no probe of ours
     uint64_t probe_notices_lost        # workers, fetch-and-add: the way to the timer was full

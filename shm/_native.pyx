@@ -133,6 +133,9 @@ FIELDS = {
         "dns_failing": _offset(&_h, &_h.dns_failing, sizeof(_h.dns_failing)),
         "dns_failures": _offset(&_h, &_h.dns_failures, sizeof(_h.dns_failures)),
         "dns_rounds": _offset(&_h, &_h.dns_rounds, sizeof(_h.dns_rounds)),
+        "flush_due": _offset(&_h, &_h.flush_due, sizeof(_h.flush_due)),
+        "flush_oldest_ns": _offset(&_h, &_h.flush_oldest_ns, sizeof(_h.flush_oldest_ns)),
+        "flush_failures": _offset(&_h, &_h.flush_failures, sizeof(_h.flush_failures)),
         "probe_replies_ignored": _offset(
             &_h, &_h.probe_replies_ignored, sizeof(_h.probe_replies_ignored)
         ),

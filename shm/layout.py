@@ -219,6 +219,9 @@ class HeaderView(View):
     dns_failing = _Word()
     dns_failures = _Word()
     dns_rounds = _Word()
+    flush_due = _Word()
+    flush_oldest_ns = _Word()
+    flush_failures = _Word()
 
     def note_size(self, workers: int, now_ns: int) -> None:
         """Remember from when on the farm has so many SIP workers (CLOCK_MONOTONIC); supervisor."""

@@ -75,7 +75,7 @@ def test_example_1_21_creates_a_partition(tmp_path: Path) -> None:
 
 
 def request_route(request: Request) -> None:
-    """The script of example 1.32; forward() stands for t_relay()."""
+    """The script of example 1.32."""
     if not request.mf_process_maxfwd_header("10"):
         request.send_reply("483", "To Many Hops")
         return
@@ -84,31 +84,31 @@ def request_route(request: Request) -> None:
         request.send_reply("500", "Unable to route")
         return
 
-    request.forward()
+    request.t_relay()
 
 
 DESTINATIONS = [f"sip:192.0.2.{number}:5080" for number in range(1, 4)]
 
 
 def test_example_1_32_forwards_by_call_id() -> None:
-    with Script({2: DESTINATIONS}) as script:
+    with Script({2: DESTINATIONS}, routes={}) as script:
         for number in range(20):
             message = script.message("INVITE").set("Call-ID", f"call-{number}")
-            ((datagram, ip, port, _),) = script.route(request_route, message)[1]
+            (_, (datagram, ip, port, _)) = script.route(request_route, message)[1]
             expected = reference_hash(b"call-%d" % number) % len(DESTINATIONS)
             assert (ip, port) == (f"192.0.2.{expected + 1}", 5080)
             assert Sip.read(datagram).one("max-forwards") == b"69"
 
 
 def test_example_1_32_adds_max_forwards_of_ten() -> None:
-    with Script({2: DESTINATIONS}) as script:
+    with Script({2: DESTINATIONS}, routes={}) as script:
         message = script.message("INVITE").remove("Max-Forwards")
-        ((datagram, _, _, _),) = script.route(request_route, message)[1]
+        (_, (datagram, _, _, _)) = script.route(request_route, message)[1]
         assert Sip.read(datagram).one("max-forwards") == b"10"
 
 
 def test_example_1_32_answers_483_and_500() -> None:
-    with Script({2: DESTINATIONS}) as script:
+    with Script({2: DESTINATIONS}, routes={}) as script:
         message = script.message("INVITE").set("Max-Forwards", "0")
         ((answer, *where, _),) = script.route(request_route, message)[1]
         assert Sip.read(answer).start_line == b"SIP/2.0 483 To Many Hops"

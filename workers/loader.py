@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Container, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ds_farm.config import resolve as resolve_partitions
@@ -25,7 +25,7 @@ from ds_farm.dispatch.registry import Registry
 from ds_farm.errors import ConfigError, DatabaseError
 from shm.errors import SegmentError
 from workers.dns import DnsLookup, families_of
-from workers.flush import FLUSH_S, Flusher
+from workers.flush import Flusher
 from workers.process import ProcessContext
 from workers.resolve import DEADLINE_S, Resolver
 
@@ -60,6 +60,16 @@ class Loaded:
         return [row for result in self.results.values() for row in result.skipped]
 
 
+@dataclass(frozen=True, slots=True)
+class _Retry:
+    """A reload that is to be tried again."""
+
+    wanted: set[str]
+    is_fresh: bool
+    pause_s: float
+    due_s: float
+
+
 class Loader:
     """State of the loading process."""
 
@@ -75,7 +85,8 @@ class Loader:
         self._flush_thread = ThreadPoolExecutor(1, thread_name_prefix="flush")
         self._flushing: Future[None] | None = None
         self._flusher = Flusher(context.config, self._registry)
-        self._flush_due_s = time.monotonic() + FLUSH_S
+        self._flush_due_s = time.monotonic() + context.config.farm.flush_interval_s
+        self._retry: _Retry | None = None
         self._loaded: Loaded | None = None
         self._sets: Sequence[DestinationSet] = ()
         self._collect_due_s = 0.0
@@ -105,6 +116,8 @@ class Loader:
             header.add("reload_requests")
         if header.reload_requests != header.reload_served:
             self._reload(header.reload_requests)
+        elif self._retry and now_s >= self._retry.due_s:
+            self._reload_again(self._retry)
         elif now_s >= self._resolver.due_s:
             self._resolve_again()
         self._flush(now_s)
@@ -119,8 +132,8 @@ class Loader:
                 logger.error("states are not saved: %s: %s", type(error).__name__, error)
             self._flushing = None
         if now_s >= self._flush_due_s and not self._flushing:
-            self._flush_due_s = now_s + FLUSH_S
-            self._flushing = self._flush_thread.submit(self._flusher.flush)
+            self._flush_due_s = now_s + self._context.config.farm.flush_interval_s
+            self._flushing = self._flush_thread.submit(self._flusher.turn)
 
     # -- start ------------------------------------------------------------------------------
 
@@ -164,20 +177,41 @@ class Loader:
             wanted = set(names)
         else:
             wanted = {name for index, name in enumerate(names) if index in asked}
+        retry, self._retry = self._retry, None
         try:
-            self._load(wanted, is_fresh)
-        except (ConfigError, DatabaseError, SegmentError) as error:
-            header.add("reloads_failed")
-            header.reload_reason = str(error)
-            logger.error("reload failed, everything stays as it was: %s", error)
-            self._serve(number, False)
+            is_done = self._try_load(wanted, is_fresh, FIRST_RETRY_S)
         except _Stopped:
             raise
         except Exception:
             self._serve(number, False)  # else the successor would die of it too
             raise
-        else:
-            self._serve(number, True)
+        if retry and not retry.wanted <= wanted:
+            # Of other partitions: it is still to be made up for.
+            self._retry = replace(retry, wanted=retry.wanted | (set() if is_done else wanted))
+        if not is_done:
+            header.add("reloads_failed")
+        self._serve(number, is_done)
+
+    def _reload_again(self, retry: _Retry) -> None:
+        """A reload that an unreachable database has failed is made up for."""
+        self._retry = None
+        if self._try_load(retry.wanted, retry.is_fresh, min(LONGEST_RETRY_S, 2 * retry.pause_s)):
+            self._header.reload_successful = 1
+
+    def _try_load(self, wanted: set[str], is_fresh: bool, pause_s: float) -> bool:
+        """Load; if that fails say why, and try again after a pause if it is worth it."""
+        header = self._header
+        try:
+            self._load(wanted, is_fresh)
+            return True
+        except (ConfigError, DatabaseError, SegmentError) as error:
+            header.reload_reason = str(error)
+            again = ""
+            if isinstance(error, DatabaseError):
+                self._retry = _Retry(wanted, is_fresh, pause_s, time.monotonic() + pause_s)
+                again = f", next try in {pause_s:g} s"
+            logger.error("reload failed, everything stays as it was%s: %s", again, error)
+            return False
 
     def _resolve_again(self) -> None:
         """Ask for the names that are due, and publish where they lead if it is elsewhere now."""

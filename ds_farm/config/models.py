@@ -95,6 +95,13 @@ class FarmConfig(Section):
     receive_buffer_bytes: int = Field(
         default=4 << 20, ge=4096, le=1 << 30, description="Receive buffer of each SIP socket."
     )
+    flush_interval_s: float = Field(
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="Changed states are written to the database every so many seconds, and its "
+        "being there is checked.",
+    )
     user: OptionalText = Field(default=None, description="Children drop to this user.")
     group: OptionalText = Field(default=None, description="Children drop to this group.")
 

@@ -73,6 +73,21 @@ def load(config: DispatcherConfig, partition: PartitionConfig) -> LoadResult:
     return build(rows, partition.name, partition.table_name, version)
 
 
+def check(partition: PartitionConfig) -> None:
+    """Whether a partition's database answers; nothing is read.  DatabaseError if it does not."""
+    if text.directory(partition.db_url) is not None:
+        return
+    url = urls.parse(partition.db_url)
+    engine = urls.engine(url)
+    try:
+        with engine.connect() as connection:
+            connection.execute(select(1))
+    except SQLAlchemyError as error:
+        raise DatabaseError(f"{urls.show(url)}: {reason(error)}") from None
+    finally:
+        engine.dispose()
+
+
 def build(rows: Iterable[RawRow], partition: str, table_name: str, version: int) -> LoadResult:
     """Rows in the database's order to sets: priority descending, then row order."""
     sets: dict[int, list[Destination]] = {}

@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from ds_farm.errors import ConfigError, DatabaseError
 
 CONNECT_TIMEOUT_S = 5
-ANSWER_TIMEOUT_S = 30
+ANSWER_TIMEOUT_S = 10
 
 _OPENSIPS_DRIVERS = {
     "mysql": "mysql+pymysql",

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -28,50 +29,105 @@ def _program(*names: str) -> str:
     raise AssertionError(f"none of {', '.join(names)} is installed (Debian: mariadb-server)")
 
 
-@contextlib.contextmanager
-def running() -> Iterator[str]:
-    """Start a server; yields OpenSIPS's URL of an empty database in it."""
-    with tempfile.TemporaryDirectory(prefix="ds_farm_mariadb_") as folder:
-        data = Path(folder) / "data"
+class Server:
+    """One server; can be killed, started again, stopped in the middle of everything."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         account = pwd.getpwuid(os.getuid()).pw_name
-        common = ["--no-defaults", f"--datadir={data}", f"--user={account}"]
+        self._common = ["--no-defaults", f"--datadir={folder}/data", f"--user={account}"]
+        self.host = own_host()
+        self.port = free_port(self.host, socket.SOCK_STREAM)
+        self.url = f"mysql://{USER}:{PASSWORD}@{self.host}:{self.port}/{DATABASE}"
+        self._log = folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def install(self) -> None:
+        """Make its data directory."""
         subprocess.run(
             [
                 _program("mariadb-install-db", "mysql_install_db"),
-                *common,
+                *self._common,
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
             ],
             check=True,
             capture_output=True,
         )
-        host = own_host()
-        port = free_port(host, socket.SOCK_STREAM)
-        log = Path(folder) / "log"
-        with log.open("wb") as file:
-            server = subprocess.Popen(
+
+    def start(self) -> None:
+        """Start it and wait until it lets its user in."""
+        with self._log.open("ab") as file:
+            process = subprocess.Popen(
                 [
                     _program("mariadbd", "mysqld"),
-                    *common,
-                    f"--bind-address={host}",
-                    f"--port={port}",
-                    f"--socket={folder}/socket",
-                    f"--pid-file={folder}/pid",
+                    *self._common,
+                    f"--bind-address={self.host}",
+                    f"--port={self.port}",
+                    f"--socket={self._folder}/socket",
+                    f"--pid-file={self._folder}/pid",
                     "--innodb-buffer-pool-size=16M",
                 ],
                 stdout=file,
                 stderr=file,
             )
+        self._process = process
+        path = f"{self._folder}/socket"
+        until(lambda: _prepare(process, path, self._log), "a MariaDB server", 60.0)
+
+    def signal(self, number: signal.Signals) -> None:
+        """SIGKILL, or SIGSTOP and SIGCONT for a server that hangs."""
+        assert self._process
+        self._process.send_signal(number)
+        if number == signal.SIGKILL:
+            self._process.wait()
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGCONT)
+        self._process.terminate()
         try:
-            until(lambda: _prepare(server, f"{folder}/socket", log), "a MariaDB server", 60.0)
-            yield f"mysql://{USER}:{PASSWORD}@{host}:{port}/{DATABASE}"
+            self._process.wait(20.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def execute(self, *statements: str) -> list[tuple[object, ...]]:
+        """Run statements as its user; the rows of the last one."""
+        connection = pymysql.connect(
+            host=self.host,
+            port=self.port,
+            user=USER,
+            password=PASSWORD,
+            database=DATABASE,
+            autocommit=True,
+        )
+        with connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return list(cursor.fetchall())
+
+
+@contextlib.contextmanager
+def server() -> Iterator[Server]:
+    """A running server with an empty database."""
+    with tempfile.TemporaryDirectory(prefix="ds_farm_mariadb_") as folder:
+        one = Server(Path(folder))
+        one.install()
+        try:
+            one.start()
+            yield one
         finally:
-            server.terminate()
-            try:
-                server.wait(20.0)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+            one.stop()
+
+
+@contextlib.contextmanager
+def running() -> Iterator[str]:
+    """The same; yields OpenSIPS's URL of that database."""
+    with server() as one:
+        yield one.url
 
 
 def _prepare(server: subprocess.Popen[bytes], path: str, log: Path) -> bool:
@@ -82,7 +138,7 @@ def _prepare(server: subprocess.Popen[bytes], path: str, log: Path) -> bool:
             return False
     connection = pymysql.connect(unix_socket=path, user="root")
     with connection, connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {DATABASE}")
-        cursor.execute(f"CREATE USER {USER}@'%%' IDENTIFIED BY %s", (PASSWORD,))
+        cursor.execute(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
+        cursor.execute(f"CREATE USER IF NOT EXISTS {USER}@'%%' IDENTIFIED BY %s", (PASSWORD,))
         cursor.execute(f"GRANT ALL ON {DATABASE}.* TO {USER}@'%'")
     return True

@@ -72,7 +72,7 @@ def test_every_skipped_row_is_named(farm: Stage, tmp_path: Path) -> None:
 def test_failed_reload_changes_nothing_and_says_why(farm: Stage, tmp_path: Path) -> None:
     (tmp_path / "db").rename(tmp_path / "away")
     farm.signal(signal.SIGHUP)
-    farm.wait_log("reload failed, everything stays as it was: ")
+    farm.wait_log("reload failed, everything stays as it was, next try in 0.5 s: ")
     assert (header(farm, "generation"), header(farm, "reloads_failed")) == (1, 1)
     assert header(farm, "database_up") == 0
     (tmp_path / "away").rename(tmp_path / "db")
