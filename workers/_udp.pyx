@@ -6,7 +6,7 @@ send what came of it.  Nothing here knows SIP.
 
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
 from libc.stdint cimport uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from ds_farm.proxy._core cimport Core
@@ -106,6 +106,8 @@ cdef enum:
     BATCHES = 64                 # between two looks at what signals have asked for
     SEND_WAIT_MS = 20            # for room in a full send buffer, before a datagram is given up
     SEND_TRIES = 3
+    KEPT = 8                     # datagrams of one call of _send that failed, for their transactions
+    HEAD = 512                   # bytes of these: request line and topmost Via are in them
 
 
 cdef uint64_t now_ns() noexcept nogil:
@@ -134,6 +136,9 @@ cdef class Loop:
     cdef iovec _in_vec[BATCH]
     cdef mmsghdr _out[BATCH]
     cdef iovec _out_vec[BATCH]
+    cdef unsigned char _failed[KEPT][HEAD]
+    cdef int _failed_length[KEPT]
+    cdef Peer _failed_to[KEPT]
     cdef Worker *_counters
     cdef DestinationCounters *_destinations
     cdef Process *_process
@@ -291,10 +296,13 @@ cdef class Loop:
             n = recvmsg(self._polled[listener].fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT)
             if n < 0:
                 break
-            if message.msg_namelen and ds_unreachable(&message) and (
-                concerns_probe(self._inbox.data[0], <int>n)
-            ):
+            if not message.msg_namelen or not ds_unreachable(&message):
+                continue
+            if concerns_probe(self._inbox.data[0], <int>n):
                 box.unreachable(&to)
+            self._core.refused(self._inbox.data[0], <int>n, &to, now_ns())
+        if self._core.out.count:
+            self._send(self._core.out)
         if box.count:
             self._hand_over(box)
         return 0
@@ -302,7 +310,7 @@ cdef class Loop:
     cdef int _send(self, Outbox out) except -1:
         """Send all that the core has put out, in order, a system call for each run of one socket."""
         cdef Outgoing *item
-        cdef int first = 0, n, sent
+        cdef int first = 0, n, sent, failed = 0
         while first < out.count:
             n = 0
             while (
@@ -327,8 +335,20 @@ cdef class Loop:
                 ds_count(&self._counters.send_errors, 1)
                 if item.slot >= 0:
                     ds_count(&self._destinations[item.slot].failures, 1)
+                    if failed < KEPT:
+                        self._failed_length[failed] = min(item.length, <int>HEAD)
+                        memcpy(self._failed[failed], item.data, self._failed_length[failed])
+                        self._failed_to[failed] = item.to
+                        failed += 1
                 first += 1
         out.clear()
+        # Their transactions go on to another destination; what that puts out has its own turn.
+        for n in range(failed):
+            self._core.refused(
+                self._failed[n], self._failed_length[n], &self._failed_to[n], now_ns()
+            )
+        if out.count:
+            self._send(out)
         return 0
 
     cdef int _send_run(self, int fd, int n) noexcept:

@@ -108,7 +108,7 @@ class SipWorker:
             context.notices[1],
         )
         segment.worker(rank).handover_port = context.handovers[rank].getsockname()[1]
-        if dispatcher.ds_ping_interval:
+        if dispatcher.ds_ping_interval or self._relay is not None:
             for listener in context.sockets:
                 report_errors(listener.sockets[rank])
 

@@ -32,6 +32,9 @@ cdef class Core:
     cdef readonly Handover handover  # None: no other worker
 
     cdef int receive(self, Inbox inbox, int listener, uint64_t now_ns) except -1
+    cdef int refused(
+        self, const unsigned char *sent, int length, const Peer *to, uint64_t now_ns
+    ) except -1
     cdef bint expire(self, uint64_t now_ns) except -1
     cdef uint64_t next_ns(self) noexcept
     cdef void _use_request(self, BaseRequest request)

@@ -27,6 +27,9 @@ class Core(Generic[R]):
         relay: Relay | None = None,
         handover: Handover | None = None,
     ) -> None: ...
+    def refuse(
+        self, sent: bytes, ip: str, port: int, now_ns: int = 0
+    ) -> list[tuple[bytes, str, int, int]]: ...
     def pass_time(self, now_ns: int) -> list[tuple[bytes, str, int, int]]: ...
     def handle(
         self, data: bytes, ip: str, port: int, listener: int = 0, now_ns: int = 0

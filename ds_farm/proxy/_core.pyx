@@ -4,10 +4,11 @@ sends responses back (16.7, stateless).
 It takes datagrams and gives datagrams; sockets and signals are `workers/sip_worker.py`'s.
 """
 
+from libc.string cimport memcmp
 
 from ds_farm.proxy._exchange cimport Exchange, read_request
 from ds_farm.proxy._forward cimport COOKIE, OwnBranch, forward_response, read_branch
-from ds_farm.proxy._handover cimport FINAL, Handed, Handover
+from ds_farm.proxy._handover cimport FINAL, REFUSED, Handed, Handover
 from ds_farm.proxy._notice cimport MARK, NoticeBox
 from ds_farm.proxy._relay cimport Relay
 from ds_farm.proxy._reply cimport acknowledges_us
@@ -33,7 +34,8 @@ from ds_farm.sip._names cimport (
     VERSION,
     VIA,
 )
-from ds_farm.sip._scan cimport Message, scan
+from ds_farm.sip._scan cimport Message, method_id, scan
+from ds_farm.sip._text cimport find, next_line
 from ds_farm.sip._via cimport Via, parse_via
 from shm._layout cimport DestinationCounters, Worker
 from shm._native cimport Memory, ds_count
@@ -113,9 +115,49 @@ cdef class Core:
             data = self.handover.take(inbox.data[i], &length, &handed)
             if data == NULL or handed.listener >= <unsigned int>self.network.count:
                 self.drop(STRANGER)
+            elif handed.step == REFUSED:
+                self.refused(data, length, &handed.source, now_ns)
             else:
                 self._datagram(data, length, &handed.source, handed.listener, handed.step)
         return 0
+
+    cdef int refused(
+        self, const unsigned char *sent, int length, const Peer *to, uint64_t now_ns
+    ) except -1:
+        """The kernel could not send this request of ours, or ICMP said that nobody listens at its
+        destination.  ``sent`` may be cut off: our Via is at its beginning."""
+        cdef int line = next_line(sent, 0, length), line_end
+        cdef Via ours
+        cdef OwnBranch own
+        cdef int method
+        if self.relay is None or length < 12 or memcmp(sent, b"SIP/2.0", 7) == 0:
+            return 0
+        line_end = find(sent, line, length, 13)
+        if line_end - line < 5 or line_end == length or memcmp(sent + line, b"Via: ", 5):
+            return 0
+        if (
+            parse_via(sent, line + 5, line_end, &ours)
+            or self.network.ours(sent, ours.host, ours.host_end, ours.port) < 0
+        ):
+            return 0
+        read_branch(sent, &ours, &own)
+        if not own.has_key:
+            return 0
+        if own.owner != self.relay.rank:
+            if self.handover is not None:
+                self.handover.give(self.out, sent, length, to, 0, own.owner, REFUSED)
+            return 0
+        method = method_id(sent, 0, find(sent, 0, line, 32))
+        self.relay.now_ns = max(now_ns, self.relay.now_ns)
+        return self.relay.refused(&own, method)
+
+    def refuse(self, bytes sent, str ip, int port, uint64_t now_ns=0):
+        """`refused` for tests and tools; what is to be sent as `Outbox.take` gives it."""
+        cdef Peer to
+        cdef bytes text = ip.encode()
+        parse_ip(text, 0, len(text), port, &to)
+        self.refused(sent, len(sent), &to, now_ns)
+        return self.out.take()
 
     cdef bint expire(self, uint64_t now_ns) except -1:
         """Do what timers ask for; True if there is more than the outbox has room for."""

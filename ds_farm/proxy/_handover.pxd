@@ -21,6 +21,7 @@ cdef struct Handed:              # before each datagram between workers
 
 cdef enum:
     FINAL = 0xFFFF               # step: nobody has its transaction, the receiver deals with it
+    REFUSED = 0xFFFE             # step: it is a request of the receiver's that could not be sent
 
 
 cdef class Handover:

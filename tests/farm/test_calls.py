@@ -15,6 +15,7 @@ import pytest
 from tests.support import counts
 from tests.support.farm import Farm
 from tests.support.net import free_port, own_host
+from tests.support.peer import Peer
 from tests.support.sipp import Callee, Calls
 from tests.support.wait import until
 
@@ -103,11 +104,13 @@ def test_cancel(tmp_path: Path, stack: ExitStack, children: int) -> None:
         assert callee.stop().successful == CALLS
 
 
-@pytest.mark.parametrize("trouble", ["silent", "503"])
+@pytest.mark.parametrize("trouble", ["silent", "refused", "503"])
 def test_failover(tmp_path: Path, stack: ExitStack, children: int, trouble: str) -> None:
     """The first destination fails, the caller sees one clean call by the second."""
     if trouble == "503":
         bad = stack.enter_context(Callee(tmp_path, "bad", status=503)).uri
+    elif trouble == "silent":
+        bad = f"sip:{stack.enter_context(Peer()).sent_by}"
     else:
         host = own_host()
         bad = f"sip:{host}:{free_port(host)}"
@@ -126,6 +129,9 @@ def test_failover(tmp_path: Path, stack: ExitStack, children: int, trouble: str)
         seen = counts.of(farm)
         assert seen.requests[bad] == CALLS
         assert seen.requests[good.uri] == CALLS
+        if trouble == "refused":
+            # What ICMP says counts at once: nobody has waited for a timer.
+            assert farm.metrics().total("ds_farm_worker_retransmissions_total") == 0
 
 
 def test_all_down(tmp_path: Path, stack: ExitStack, children: int) -> None:

@@ -204,6 +204,73 @@ def test_changes_of_the_request_go_along_to_the_next_destination() -> None:
         assert [one.status for one in upstream(stage.answer(second, "200 OK"))] == [200]
 
 
+def test_destination_that_refuses_has_failed_at_once() -> None:
+    """RFC 3261 8.1.3.1 and 16.9: as a 503, which goes upstream as 500."""
+    statuses = []
+
+    def route(request: Request) -> None:
+        request.t_on_failure("next")
+        relay(request)
+
+    def failure_route_next(request: Request) -> None:
+        statuses.append(request.T_reply_code)
+        if request.ds_next_dst():
+            request.t_on_failure("next")
+            request.t_relay()
+
+    with Stage(route, failure_route_next=failure_route_next) as stage:
+        core = stage.script.core
+        (sent,) = stage.invite()
+        for next_host in ("192.0.2.2", "192.0.2.3"):
+            (following,) = requests(core.refuse(sent[0][:300], sent[1], sent[2]))
+            assert following[1] == next_host
+            assert core.refuse(sent[0], sent[1], sent[2]) == []  # once is enough
+            sent = following
+        (out,) = upstream(core.refuse(sent[0], sent[1], sent[2]))
+        assert out.status == 500
+        assert stage.script.relay is not None
+        assert stage.script.relay.unfinished == 0
+    assert statuses == [503, 503, 503]
+
+
+def test_late_answers_of_a_destination_that_has_refused() -> None:
+    def route(request: Request) -> None:
+        request.t_on_failure("next")
+        relay(request)
+
+    def failure_route_next(request: Request) -> None:
+        request.ds_next_dst()
+        request.t_relay()
+
+    with Stage(route, failure_route_next=failure_route_next) as stage:
+        (first,) = stage.invite()
+        stage.script.core.refuse(first[0], first[1], first[2])
+        (ack,) = stage.answer(first, "486 Busy Here")
+        assert ack[0].startswith(b"ACK ")
+        assert stage.answer(first, "486 Busy Here")[0][0] == ack[0]
+        (ok,) = upstream(stage.answer(first, "200 OK"))
+        assert ok.status == 200
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        b"",
+        b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK1\r\n",
+        b"INVITE sip:a SIP/2.0\r\n",
+        b"INVITE sip:a SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK1",
+        b"INVITE sip:a SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n",
+        b"INVITE sip:a SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK1.2.3.4.5.6\r\n",
+        b"INVITE sip:a SIP/2.0\r\nFrom: x\r\n",
+        b"\r\n" * 20,
+    ],
+)
+def test_quotes_that_concern_no_transaction(quoted: bytes) -> None:
+    with Stage(relay) as stage:
+        stage.invite()
+        assert stage.script.core.refuse(quoted, "192.0.2.1", 5060) == []
+
+
 def test_function_itself_may_be_armed() -> None:
     ran: list[Request] = []
 
