@@ -201,6 +201,18 @@ class Calls(Sipp):
         )
 
 
+def variant(directory: Path, name: str, scenario: str, *changes: tuple[str, str]) -> str:
+    """A copy of a scenario with texts exchanged, the first of each; for ``scenario`` arguments."""
+    text = (SCENARIOS / scenario).read_text()
+    for before, after in changes:
+        assert before in text, before
+        text = text.replace(before, after, 1)
+    directory.mkdir(parents=True, exist_ok=True)
+    copy = directory / name
+    copy.write_text(text)
+    return str(copy)
+
+
 def _with_status(directory: Path, scenario: str, status: int) -> str:
     """A copy of the scenario with a number where it says STATUS: SIPp takes no key there."""
     copy = directory / f"{status}_{scenario}"
