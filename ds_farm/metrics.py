@@ -10,16 +10,15 @@ with 0 as soon as a table names their destination.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ds_farm.dispatch.model import State
+from ds_farm import table_metrics
 from ds_farm.dispatch.registry import Registry
-from ds_farm.dispatch.table import DestinationRecord, SetRecord, Table
 from ds_farm.metric import Family, Metric, Sample
 from ds_farm.probe import samples as probe_samples
 from ds_farm.sip.names import DROP_LABELS, FAULT_LABELS
-from shm._native import FIELDS, SIZES
+from ds_farm.table_metrics import CLASSES, ranks_of, starts_of
 from shm.layout import Role, Status
 from shm.segment import Segment
 
@@ -27,9 +26,6 @@ SILENT_S = 5.0
 """A process that has not beaten for so long is counted as silent."""
 
 WORKER_STATES = ("booting", "running", "silent")
-CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "6xx")
-_S = ("partition", "set")
-_D = ("partition", "set", "destination")
 _W = ("worker",)
 
 
@@ -137,46 +133,9 @@ WORKER_BUSY = Metric(
 )
 WORKER_RESTARTS = Metric("ds_farm_worker_restarts_total", "Starts after the first one.", _W)
 
-SET_DESTINATIONS = Metric("ds_farm_set_destinations", "Destinations by state.", (*_S, "state"))
-SET_CURSOR = Metric("ds_farm_set_cursor", "Round-robin picks since the set was first loaded.", _S)
-SET_SELECTIONS = Metric(
-    "ds_farm_set_selections_total", "Selections, and whether they found one.", (*_S, "result")
-)
-
-SELECTED = Metric("ds_farm_destination_selected_total", "Picks by an algorithm.", _D)
-REQUESTS = Metric("ds_farm_destination_requests_total", "Requests forwarded to it.", _D)
-RESPONSES = Metric(
-    "ds_farm_destination_responses_total", "Responses received from it.", (*_D, "class")
-)
-FAILURES = Metric(
-    "ds_farm_destination_failures_total", "Datagrams to it that the kernel would not send.", _D
-)
-FAILOVERS = Metric(
-    "ds_farm_destination_failovers_total", "Requests that it got because others had failed.", _D
-)
-TIMEOUTS = Metric(
-    "ds_farm_destination_timeouts_total", "Transactions without a final response in time.", _D
-)
-STATE = Metric(
-    "ds_farm_destination_state", "1 for the state that it is in, 0 for the others.", (*_D, "state")
-)
-STATE_CHANGES = Metric("ds_farm_destination_state_changes_total", "Changes of its state.", _D)
-STATE_TIME = Metric(
-    "ds_farm_destination_last_state_change_timestamp_seconds",
-    "When its state changed last, or when it was loaded first.",
-    _D,
-)
-CONSECUTIVE_FAILURES = Metric(
-    "ds_farm_destination_consecutive_failures", "Failures in a row towards probing.", _D
-)
-WEIGHT = Metric("ds_farm_destination_weight", "Weight in the table.", _D)
-PRIORITY = Metric("ds_farm_destination_priority", "Priority in the table.", _D)
-ADDRESSES = Metric(
-    "ds_farm_destination_addresses", "IP addresses that it has; 0: its name does not resolve.", _D
-)
-
 METRICS = (
     *(each for each in list(globals().values()) if isinstance(each, Metric)),
+    *table_metrics.METRICS,
     *probe_samples.METRICS,
 )
 """All metrics in the order of exposition."""
@@ -198,8 +157,8 @@ def collect(segment: Segment, registry: Registry, build: Build, now_ns: int) -> 
     yield from _farm(segment, build)
     yield from _processes(segment, build, now_ns)
     yield from _workers(segment)
-    yield from _sets(segment, table, registry)
-    yield from _destinations(segment, table, registry)
+    yield from table_metrics.of_sets(segment, table, registry)
+    yield from table_metrics.of_destinations(segment, table, registry)
     yield from probe_samples.of_farm(segment)
     yield from probe_samples.of_sets(segment, table)
 
@@ -265,7 +224,7 @@ def _workers(segment: Segment) -> Iterator[Family]:
     samples: dict[Metric, list[Sample]] = {
         metric: [] for metric in METRICS if metric.name.startswith("ds_farm_worker_")
     }
-    for rank in _ranks(segment):
+    for rank in ranks_of(segment):
         for metric, labels, value in _worker(segment, rank):
             samples[metric].append(((str(rank), *labels), value))
     yield from samples.items()
@@ -290,7 +249,7 @@ def _worker(segment: Segment, rank: int) -> Iterator[tuple[Metric, tuple[str, ..
     yield WORKER_HANDED_OVER, (), view.handed_over
     yield WORKER_BATCHES, (), view.batches
     yield WORKER_BUSY, (), view.busy_ns / 1e9
-    yield WORKER_RESTARTS, (), max(0, _starts(segment, rank) - 1)
+    yield WORKER_RESTARTS, (), max(0, starts_of(segment, rank) - 1)
     for label, value in zip(CLASSES, view.words("replies")[1:], strict=False):
         yield WORKER_REPLIES, (label,), value
     malformed, dropped = view.words("malformed"), view.words("dropped")
@@ -298,110 +257,3 @@ def _worker(segment: Segment, rank: int) -> Iterator[tuple[Metric, tuple[str, ..
         yield WORKER_PARSE_ERRORS, (label,), malformed[fault]
     for drop, label in DROP_LABELS.items():
         yield WORKER_DROPS, (label,), dropped[drop]
-
-
-def _sets(segment: Segment, table: Table, registry: Registry) -> Iterator[Family]:
-    counters = _Sums(segment, "SetCounters", segment.header.sets_used)
-    by_state: list[Sample] = []
-    cursors: list[Sample] = []
-    selections: list[Sample] = []
-    for one in table.sets:
-        labels = (one.partition, str(one.id))
-        states = [registry.state(destination.slot) for destination in one.destinations]
-        by_state += [((*labels, s.name.lower()), states.count(s)) for s in State]
-        cursors.append((labels, segment.set(one.slot).cursor))
-        selections.append(((*labels, "ok"), counters.value(one.slot, "selections")))
-        selections.append(((*labels, "no_active"), counters.value(one.slot, "failures")))
-    yield SET_DESTINATIONS, by_state
-    yield SET_CURSOR, cursors
-    yield SET_SELECTIONS, selections
-
-
-def _destinations(segment: Segment, table: Table, registry: Registry) -> Iterator[Family]:
-    counters = _Sums(segment, "DestinationCounters", segment.header.destinations_used)
-    places = [place for one in table.sets for place in _places(one)]
-    for metric, name in (
-        (SELECTED, "selected"),
-        (REQUESTS, "requests"),
-        (FAILURES, "failures"),
-        (FAILOVERS, "failovers"),
-        (TIMEOUTS, "timeouts"),
-    ):
-        yield metric, [(labels, counters.total(slots, name)) for labels, slots, _ in places]
-    yield (
-        RESPONSES,
-        [
-            ((*labels, text), counters.total(slots, "responses", index))
-            for labels, slots, _ in places
-            for index, text in enumerate(CLASSES, start=1)
-        ],
-    )
-    states = [registry.state(slots[0]) for _, slots, _ in places]
-    yield (
-        STATE,
-        [
-            ((*labels, each.name.lower()), float(state == each))
-            for (labels, _, _), state in zip(places, states, strict=True)
-            for each in State
-        ],
-    )
-    yield STATE_CHANGES, [(labels, registry.changes(slots[0])) for labels, slots, _ in places]
-    yield (
-        STATE_TIME,
-        [(labels, segment.destination(slots[0]).changed_ns / 1e9) for labels, slots, _ in places],
-    )
-    yield (
-        CONSECUTIVE_FAILURES,
-        [(labels, registry.failures(slots[0])) for labels, slots, _ in places],
-    )
-    yield WEIGHT, [(labels, record.weight) for labels, _, record in places]
-    yield PRIORITY, [(labels, record.priority) for labels, _, record in places]
-    yield ADDRESSES, [(labels, len(record.addresses)) for labels, _, record in places]
-    yield from probe_samples.of_destinations(
-        segment, [(labels, slots) for labels, slots, _ in places]
-    )
-
-
-Place = tuple[tuple[str, str, str], list[int], DestinationRecord]
-
-
-def _places(one: SetRecord) -> list[Place]:
-    """Destinations of a set by URI: one that stands in it twice is one series, with both counts."""
-    found: dict[str, Place] = {}
-    for record in one.destinations:
-        labels = (one.partition, str(one.id), record.uri)
-        found.setdefault(record.uri, (labels, [], record))[1].append(record.slot)
-    return list(found.values())
-
-
-class _Sums:
-    """Counter rows of all workers that have started, read once."""
-
-    def __init__(self, segment: Segment, struct: str, used: int) -> None:
-        self._fields = FIELDS[struct]
-        self._stride = SIZES[struct] // 8
-        first = segment.set_counters if struct == "SetCounters" else segment.counters
-        self._rows = [
-            segment.memory.words(first(rank, 0).base, used * self._stride)
-            for rank in _ranks(segment)
-        ]
-
-    def value(self, slot: int, field: str, index: int = 0) -> int:
-        """A field of one slot, summed over the workers."""
-        at = slot * self._stride + self._fields[field][0] // 8 + index
-        return sum(row[at] for row in self._rows if at < len(row))
-
-    def total(self, slots: Sequence[int], field: str, index: int = 0) -> int:
-        """A field summed over slots and workers."""
-        return sum(self.value(slot, field, index) for slot in slots)
-
-
-def _ranks(segment: Segment) -> list[int]:
-    """Ranks of SIP workers that have ever started."""
-    return [rank for rank in range(segment.layout.max_workers) if _starts(segment, rank)]
-
-
-def _starts(segment: Segment, rank: int) -> int:
-    """The process slot of a SIP worker has the number of its rank."""
-    view = segment.process(rank)
-    return view.starts if view.role == Role.WORKER else 0

@@ -157,7 +157,12 @@ cdef struct DestinationCounters:       # [rank][destination], written by that wo
     uint64_t failures                  # datagrams that the kernel would not send
     uint64_t failovers                 # taken by ds_next_dst or ds_next_domain
     uint64_t timeouts                  # no final response in time
-    uint64_t spare[4]
+    uint64_t open                      # branches to it that wait for a final response, of this life
+    uint64_t first_response[8]         # by ds_farm.dispatch.times.BOUNDS_S, each with its own alone
+    uint64_t first_response_ns         # their sum
+    uint64_t final_response[8]
+    uint64_t final_response_ns
+    uint64_t spare[1]
 
 
 cdef struct SetProbes:                 # answers to the probes of a set, written by the timer alone

@@ -220,6 +220,11 @@ FIELDS = {
         "failures": _offset(&_dc, &_dc.failures, sizeof(_dc.failures)),
         "failovers": _offset(&_dc, &_dc.failovers, sizeof(_dc.failovers)),
         "timeouts": _offset(&_dc, &_dc.timeouts, sizeof(_dc.timeouts)),
+        "open": _offset(&_dc, &_dc.open, sizeof(_dc.open)),
+        "first_response": _offset(&_dc, &_dc.first_response, sizeof(_dc.first_response)),
+        "first_response_ns": _offset(&_dc, &_dc.first_response_ns, sizeof(_dc.first_response_ns)),
+        "final_response": _offset(&_dc, &_dc.final_response, sizeof(_dc.final_response)),
+        "final_response_ns": _offset(&_dc, &_dc.final_response_ns, sizeof(_dc.final_response_ns)),
     },
     "SetProbes": {
         "rtt_sum_ns": _offset(&_sp, &_sp.rtt_sum_ns, sizeof(_sp.rtt_sum_ns)),

@@ -315,7 +315,8 @@ class SetCountersView(View):
 
 
 class DestinationCountersView(View):
-    """One worker's counters of one destination; responses by class: `words("responses")`."""
+    """One worker's counters of one destination; responses by class: `words("responses")`,
+    times of transactions: `words("first_response")`, `words("final_response")`."""
 
     __slots__ = ()
     STRUCT = "DestinationCounters"
@@ -324,6 +325,9 @@ class DestinationCountersView(View):
     failures = _Word()
     failovers = _Word()
     timeouts = _Word()
+    open = _Word()
+    first_response_ns = _Word()
+    final_response_ns = _Word()
 
 
 class SetProbesView(View):

@@ -85,6 +85,7 @@ class SipWorker:
         self._registry = Registry(segment)
         self._registry.announce()
         self._routes = self._load_routes()
+        self._forget_open_branches()
         self._relay = self._make_relay()
         self._core: Core[Request] = Core(
             self._network,
@@ -186,6 +187,14 @@ class SipWorker:
             return load_routes(config.route_module)
         route = config.route
         return builtin_routes(route.set, route.algorithm, route.flags, route.failover_codes)
+
+    def _forget_open_branches(self) -> None:
+        """Those of a predecessor of this rank have ended with it."""
+        segment = self._context.segment
+        for slot in range(segment.header.destinations_used):
+            view = segment.counters(self._context.rank, slot)
+            if view.open:
+                view.open = 0
 
     def _make_relay(self) -> Relay | None:
         """The transaction layer, if this farm has one."""

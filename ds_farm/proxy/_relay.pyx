@@ -30,6 +30,7 @@ from ds_farm.proxy._transaction cimport (
     ACCEPTED,
     BRANCH_LIMIT,
     BRANCH_RESEND,
+    CALLING,
     COMPLETED,
     PROCEEDING,
     REPLY_RESEND,
@@ -57,6 +58,7 @@ cdef enum:
     SPARE = 16                   # datagrams of an outbox that a timer's work may need
 
 cdef uint64_t MS = 1000000
+
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,8 @@ cdef class Relay(Sender):
         b.limit.kind = BRANCH_LIMIT
         b.interval_ns = self.t1_ns
         b.sent_ns = self.now_ns
+        if b.slot >= 0:
+            ds_count(&self.destinations[b.slot].open, 1)
         timer_set(&self.wheel, &b.resend, self.now_ns + self.t1_ns)
         timer_set(
             &self.wheel, &b.limit,
@@ -209,8 +213,17 @@ cdef class Relay(Sender):
         if t.reply_context != NULL and m.status > 100 and not t.is_over:
             dropped = self.request.on_reply(t, data, m, source, listener, self.lump_count)
             self.lump_count = self.request.x.lump_count
+        if b.slot >= 0 and b.state == CALLING:
+            self.note_time(
+                b, self.destinations[b.slot].first_response, &self.destinations[b.slot].first_response_ns
+            )
         if m.status < 200:
             return self._provisional(b, data, m, own.listener, dropped)
+        if b.slot >= 0 and b.state < COMPLETED:
+            self.note_time(
+                b, self.destinations[b.slot].final_response, &self.destinations[b.slot].final_response_ns
+            )
+            self.over(b)
         if m.status < 300:
             return self._success(b, data, m, own.listener)
         return self._failure(b, data, m, own.listener)
@@ -279,6 +292,7 @@ cdef class Relay(Sender):
         cdef Transaction *t = transaction_find(&self.table, own.key, method)
         cdef Branch *b = NULL if t == NULL else branch_find(t, own.branch, False)
         if b != NULL and b.state < COMPLETED:
+            self.over(b)
             self._close(b, 503, NULL, NULL, -1)
         return 0
 
@@ -365,6 +379,7 @@ cdef class Relay(Sender):
                 timer_set(&self.wheel, timer, self.now_ns + t.interval_ns)
             else:
                 t = <Transaction *>(<char *>timer - <size_t>&(<Transaction *>NULL).end)
+                self.leave_open(t)
                 transaction_free(&self.table, &self.wheel, t)
                 ds_store(&self.counters.transactions, self.table.count)
 
@@ -383,6 +398,7 @@ cdef class Relay(Sender):
             timer_cancel(&self.wheel, &b.limit)
         if b.slot >= 0:
             ds_count(&self.destinations[b.slot].timeouts, 1)
+        self.over(b)
         self._close(b, 408, NULL, NULL, -1)
         return 0
 

@@ -35,7 +35,17 @@ from ds_farm.sip._scan cimport Message, scan
 from shm._layout cimport DestinationCounters, Worker
 from shm._native cimport Memory, ds_count, ds_store
 
+from ds_farm.dispatch.times import BOUNDS_S
+
+cdef enum:
+    CLASSES = 8                  # of response times, the last one beyond all bounds
+
 cdef uint64_t MS = 1000000
+cdef uint64_t BOUNDS_NS[CLASSES]
+
+for _i, _bound in enumerate(BOUNDS_S):
+    BOUNDS_NS[_i] = int(1e9 * _bound)
+BOUNDS_NS[CLASSES - 1] = <uint64_t>-1
 
 
 cdef class Sender:
@@ -214,6 +224,30 @@ cdef class Sender:
             return
         b.is_acknowledged = keep(&b.sent, &b.sent_length, datagram, n) == 0
         self.out.commit(n, &b.to, b.listener, -1)
+
+    # -- what destinations are counted by
+
+    cdef void note_time(self, Branch *b, uint64_t *classes, uint64_t *total) noexcept:
+        """Count how long a destination has taken for its response."""
+        cdef uint64_t taken = self.now_ns - b.sent_ns
+        cdef int i = 0
+        while taken > BOUNDS_NS[i]:
+            i += 1
+        ds_count(&classes[i], 1)
+        ds_count(total, taken)
+
+    cdef void over(self, Branch *b) noexcept:
+        """A branch has ended; of the last life's there may be none."""
+        if b.slot >= 0 and self.destinations[b.slot].open:
+            ds_store(&self.destinations[b.slot].open, self.destinations[b.slot].open - 1)
+
+    cdef void leave_open(self, Transaction *t) noexcept:
+        """A transaction is forgotten: so are its branches that have never ended."""
+        cdef Branch *b = t.branches
+        while b != NULL:
+            if b.state < COMPLETED and not b.is_cancel:
+                self.over(b)
+            b = b.next
 
 
 cdef int reason_of(int status, char *out) noexcept nogil:

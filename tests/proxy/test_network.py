@@ -22,6 +22,7 @@ from ds_farm.script._request import Request
 from ds_farm.script.module import builtin_routes
 from ds_farm.script.settings import ScriptSettings
 from shm.generation import Generations
+from shm.segment import Segment
 from tests.support import network
 from tests.support.network import MS, Caller, Simulation, Weather
 from tests.support.request import drop_segment, make_sets, new_segment
@@ -66,6 +67,7 @@ class Farm:
     simulation: Simulation
     core: Core[Request]
     relay: Relay
+    segment: Segment
     busy: bool = True
 
     def receive(self, data: bytes, source: network.Address) -> None:
@@ -114,7 +116,7 @@ def make_farm() -> Iterator[Callable[[Simulation], Farm]]:
             return request
 
         core = Core(net, out, make_request, routes.request_route, errors.append, segment, 0, relay)
-        farm = Farm(simulation, core, relay)
+        farm = Farm(simulation, core, relay, segment)
         simulation.nodes[PROXY] = farm.receive
         return farm
 
@@ -192,6 +194,12 @@ def test_every_call_ends(
     outcome = run(make_farm, WEATHERS[weather], cancels)
     relay = outcome.farm.relay
     assert (len(relay), relay.timers(), relay.unfinished) == (0, 0, 0)
+    counters = [outcome.farm.segment.counters(0, slot) for slot in range(len(PORTS))]
+    assert sum(view.open for view in counters) == 0
+    assert any(sum(view.words("first_response")) for view in counters)
+    for view in counters:
+        assert sum(view.words("final_response")) <= sum(view.words("first_response"))
+        assert sum(view.words("first_response")) <= view.requests
     unheard = late = 0
     for call_id, call in outcome.caller.calls.items():
         legs = outcome.legs[call_id]
