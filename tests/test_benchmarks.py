@@ -215,3 +215,39 @@ def test_scan_bench(tmp_path: Path) -> None:
     assert sizes.items() >= {f"RFC 4475 {name}": size for name, size in torture.items()}.items()
     assert {"OPTIONS", "INVITE with SDP", "RFC 4475, all in turn"} <= sizes.keys()
     assert all(one["ns"] > 0 and one["ratio"] > 0 for one in result["messages"])
+
+
+def _calls_bench(command: str, path: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.calls_bench", command, "--quick", "--json", path],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(path.read_text())
+    assert (result["bench"], result["machine"].keys()) == (command, MACHINE)
+    assert str(path) in done.stdout
+    return result
+
+
+def test_calls_bench_survive(tmp_path: Path) -> None:
+    result = _calls_bench("survive", tmp_path / "survive.json")
+    load = result["load"]
+    assert load["made"] == load["successful"] == 300
+    assert result["kills"] > 2
+    assert result["tunings"] > 2
+    assert result["open"] == 0
+
+
+def test_calls_bench_endure(tmp_path: Path) -> None:
+    result = _calls_bench("endure", tmp_path / "endure.json")
+    for load in result["loads"]:
+        kind = load["kind"]
+        assert load["made"] == load["successful"] > 0
+        assert load["made"] == result["counted"][kind] == result["heard"][kind]
+    assert result["open"] == 0
+    assert result["reloads"] > 1
+    assert {"worker 0", "worker 1", "loader", "timer"} <= result["memory_kib"].keys()

@@ -60,7 +60,6 @@ cdef enum:
 cdef uint64_t MS = 1000000
 
 
-
 @dataclass(frozen=True)
 class Timers:
     """How long things take (documentation of the tm module; RFC 3261 17.1.1.1, 17.1.2.2)."""
