@@ -67,6 +67,9 @@ KILL_EVERY_S = 5.0
 TUNE_EVERY_S = 7.0
 RELOAD_EVERY_S = 31.0
 SAMPLE_EVERY_S = 5.0
+PATIENCE_S = 40.0
+"""Longer than 64 * T1: nothing comes after that."""
+
 END_S = 90.0
 """After the last call has begun, for retransmissions to end."""
 
@@ -119,15 +122,20 @@ def survive(
     out = console()
     with ended_cleanly(), ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ds-farm-bench-")))
+        # A callee stays for a while, so that it can answer a BYE again (17.2.2, timer J).
+        waits = ("</scenario>", '  <timewait milliseconds="8000"/>\n</scenario>')
+        scenario = variant(directory, "callee.xml", "dialog_uas.xml", waits)
         callees = [
-            stack.enter_context(Callee(directory, f"callee{i}", scenario="dialog_uas.xml"))
+            stack.enter_context(Callee(directory, f"callee{i}", scenario=scenario))
             for i in range(3)
         ]
         farm = stack.enter_context(
             _farm(directory, [Row(each.uri) for each in callees], FEWEST, "survive")
         )
         calls = round(minutes * 60 * rate)
-        caller = stack.enter_context(Calls(directory, "dialog_uac.xml", farm.sip, calls, rate))
+        caller = stack.enter_context(
+            Calls(directory, "dialog_uac.xml", farm.sip, calls, rate, patience_s=PATIENCE_S)
+        )
         kills = Every(kill_every, lambda: _kill(farm))
         signals = _tunings()
         tunes = Every(tune_every, lambda: farm.signal(next(signals)))
@@ -136,7 +144,7 @@ def survive(
         report = caller.report() if load.failed else ""
         metrics = farm.metrics()
         open_calls = _until_none_is_open(farm)
-        heard = sum(callee.stop().successful for callee in callees)
+        heard = sum(callee.stop(30.0).successful for callee in callees)
     made = table("calls", "number")
     made.add_row("made", f"{load.made:,}")
     made.add_row("successful", f"{load.successful:,}")

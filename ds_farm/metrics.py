@@ -19,7 +19,7 @@ from ds_farm.metric import Family, Metric, Sample
 from ds_farm.probe import samples as probe_samples
 from ds_farm.sip.names import DROP_LABELS, FAULT_LABELS
 from ds_farm.table_metrics import CLASSES, ranks_of, starts_of
-from shm.layout import Role, Status
+from shm.layout import By, Role, Status
 from shm.segment import Segment
 
 SILENT_S = 5.0
@@ -61,6 +61,11 @@ DNS_NAMES = Metric(
 )
 DNS_FAILURES = Metric(
     "ds_farm_dns_failures_total", "Questions for a host name without a usable answer."
+)
+STEERING = Metric(
+    "ds_farm_steering_info",
+    "Constant 1: how a datagram gets to a worker: random, handover, ebpf.",
+    ("by",),
 )
 CONFIGURED = Metric("ds_farm_workers_configured", "SIP workers that the configuration asks for.")
 WORKERS = Metric("ds_farm_workers", "SIP workers by what they do.", ("state",))
@@ -177,6 +182,7 @@ def _farm(segment: Segment, build: Build) -> Iterator[Family]:
     yield RELOAD_TIME, [((), header.last_reload_ns / 1e9)]
     yield DISCARDED, [((), header.rows_skipped)]
     yield DATABASE_UP, [((), header.database_up)]
+    yield STEERING, [((By(header.steering).name.lower(),), 1)]
     yield FLUSH_DUE, [((), header.flush_due)]
     oldest_ns = header.flush_oldest_ns
     lag_s = max(0.0, (segment.now_ns() - oldest_ns) / 1e9) if oldest_ns else 0.0

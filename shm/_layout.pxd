@@ -82,7 +82,7 @@ cdef struct Header:
     # -- what a reload is to read, and what came of it
     uint64_t reload_partitions         # a bit for each partition asked for, the top bit for all; CAS
     uint64_t reload_reason[30]         # loader, before reload_served: why the last one failed, a text
-    uint64_t spare3[1]
+    uint64_t steering                  # supervisor: shm.layout.By, how datagrams get to a worker
 
 
 cdef struct Process:                   # written by the process itself, read by all

@@ -154,6 +154,7 @@ FIELDS = {
         "mi_requests": _offset(&_h, &_h.mi_requests, sizeof(_h.mi_requests)),
         "reload_partitions": _offset(&_h, &_h.reload_partitions, sizeof(_h.reload_partitions)),
         "reload_reason": _offset(&_h, &_h.reload_reason, sizeof(_h.reload_reason)),
+        "steering": _offset(&_h, &_h.steering, sizeof(_h.steering)),
     },
     "Process": {
         "pid": _offset(&_p, &_p.pid, sizeof(_p.pid)),

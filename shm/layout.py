@@ -31,6 +31,19 @@ class Role(enum.IntEnum):
     CONTROL = 5
 
 
+class By(enum.IntEnum):
+    """How a datagram from outside gets to a SIP worker."""
+
+    RANDOM = 0
+    """A draw in the kernel: nobody owns anything."""
+
+    HANDOVER = 1
+    """A draw in the kernel, then from worker to worker if it is another one's."""
+
+    EBPF = 2
+    """The kernel knows the owner."""
+
+
 class Status(enum.IntEnum):
     """Where a process is in its life."""
 
@@ -174,6 +187,7 @@ class HeaderView(View):
     events_dropped = _Word()
     mi_requests = _Word()
     reload_partitions = _Word()
+    steering = _Word()
 
     def ask_reload(self, partition: int | None = None) -> int:
         """Ask the loader for one partition (its number in the configuration) or all (None).

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import pwd
 import socket
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ds_farm.dispatch.arguments import parse_choices
 from ds_farm.errors import ConfigError
+from ds_farm.proxy.codes import STATEFUL
+from ds_farm.proxy.owner import hash_key
+from shm.layout import By
 from shm.segment import Segment, object_name, remove_leftovers
 from workers.children import Child
 from workers.mi_places import Places, open_places
@@ -28,9 +33,12 @@ from workers.sockets import (
     open_listeners,
     open_stream,
 )
+from workers.steering import SteeringError
 
 if TYPE_CHECKING:
     from ds_farm.config import Config
+
+logger = logging.getLogger(__name__)
 
 NOTICE_PIPE_BYTES = 1 << 20
 """Room for 8192 notices, if the kernel allows; a timer that is away for long misses the rest."""
@@ -63,6 +71,7 @@ class Farm:
             self.listeners = open_listeners(
                 settings.socket, settings.children, settings.receive_buffer_bytes
             )
+            self._steer()
             self._open_handovers(settings.children)
             self._open_streams()
             self.places_of_mi = open_places(config)
@@ -127,10 +136,31 @@ class Farm:
             listener.open(rank, self.config.farm.receive_buffer_bytes)
         self._open_handovers(rank + 1)
 
-    def spread(self, ranks: Sequence[int]) -> None:
-        """Give new datagrams to these ranks only."""
+    def spread(self, ranks: Sequence[int], workers: int) -> None:
+        """Give new datagrams to these ranks only, of so many workers."""
         for listener in self.listeners:
-            listener.spread(ranks)
+            listener.spread(ranks, workers)
+
+    def _steer(self) -> None:
+        """Calls have owners if there are transactions: have the kernel know them, if it can."""
+        header, tm = self.segment.header, self.config.tm
+        if not keeps_transactions(self.config):
+            header.steering = By.RANDOM
+            return
+        header.steering = By.HANDOVER
+        if tm.steering == "handover":
+            logger.info("workers hand over to each other what belongs to another one's call")
+            return
+        try:
+            for listener in self.listeners:
+                listener.steer(self.config.farm.max_children, *hash_key(self.segment.secret()))
+        except SteeringError as error:
+            if tm.steering == "ebpf":
+                raise ConfigError(f"tm.steering: {error}") from None
+            logger.info("no steering by eBPF, workers hand over to each other: %s", error)
+        else:
+            header.steering = By.EBPF
+            logger.info("the kernel brings datagrams to the owners of their calls (eBPF)")
 
     def where(self) -> str:
         """``udp:..., metrics http://..., MI http://...`` with the ports that were really bound."""
@@ -161,6 +191,21 @@ class Farm:
             where = getattr(getattr(self.config, section), key) if section else None
             if where:
                 self.streams[kind.listens_at] = open_stream(where)
+
+
+def keeps_transactions(config: Config) -> bool:
+    """Whether the workers will: what [tm] says, else what the built-in route or the text of the
+    routing module lets expect."""
+    if config.tm.stateful != "auto":
+        return config.tm.stateful == "yes"
+    if config.route_module is None:
+        choices = parse_choices(config.route.set, config.route.algorithm, config.route.flags)
+        return any(choice.flags.failover for choice in choices)
+    try:
+        text = config.route_module.read_text("utf-8", "replace")
+    except OSError:
+        return False  # the workers say what is wrong with it
+    return any(name in text for name in STATEFUL)
 
 
 def _open_notices() -> tuple[int, int]:

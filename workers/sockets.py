@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 
 from ds_farm.config.opensips import Endpoint, SocketSpec
 from ds_farm.errors import ConfigError
+from workers.steering import Steering
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Listener:
 
     spec: SocketSpec
     sockets: list[socket.socket] = field(default_factory=list)
+    _steering: Steering | None = None
     address: Endpoint = field(init=False)
     """Bound literal address and port (the real one if the configured port is 0)."""
 
@@ -81,9 +83,18 @@ class Listener:
         while len(self.sockets) <= rank:
             self.sockets.append(_bind_datagram(self.address, receive_buffer_bytes))
 
-    def spread(self, live_ranks: Sequence[int]) -> None:
-        """Send new datagrams to these ranks only, evenly."""
-        attach_spread(self.sockets, live_ranks)
+    def steer(self, most: int, seed: int, factor: int) -> None:
+        """Bring datagrams to the owners of their calls from now on, of ``most`` workers at most.
+        SteeringError."""
+        self._steering = Steering(self.sockets, most, seed, factor)
+        self.spread(range(len(self.sockets)), len(self.sockets))
+
+    def spread(self, live_ranks: Sequence[int], workers: int) -> None:
+        """Send new datagrams to these ranks only, of so many workers."""
+        if self._steering:
+            self._steering.spread(self.sockets, live_ranks, workers)
+        else:
+            attach_spread(self.sockets, live_ranks)
 
     def keep_only(self, rank: int | None) -> None:
         """In a child: close all sockets but that of its rank (None: all).
@@ -103,7 +114,7 @@ def open_listeners(
     try:
         for listener in listeners:
             listener.open(ranks - 1, receive_buffer_bytes)
-            listener.spread(range(ranks))
+            listener.spread(range(ranks), ranks)
     except ListenError:
         close_listeners(listeners)
         raise

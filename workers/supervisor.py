@@ -122,7 +122,8 @@ class Supervisor:
         self._started_s = self._turned_s = time.monotonic()
         self._deadline_s = 0.0
         self._spared_until_s = 0.0
-        self._spread = list(range(self.settings.children))
+        children = self.settings.children
+        self._spread = list(range(children)), children
         self._reload_pending = False
         self._reloads_seen = 0
 
@@ -357,9 +358,9 @@ class Supervisor:
         workers = self._workers()
         live = [child.rank for child in workers if not child.is_waiting(now_s)]
         live = live or [child.rank for child in workers]
-        if live != self._spread:
-            self._spread = live
-            self.farm.spread(live)
+        if (live, len(workers)) != self._spread:
+            self._spread = live, len(workers)
+            self.farm.spread(*self._spread)
 
     def _tell_status(self) -> None:
         self._notifier.send(f"STATUS={len(self._workers())} workers")

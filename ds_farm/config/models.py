@@ -144,6 +144,12 @@ class TmConfig(Section):
         description="Whether the farm keeps transactions. auto: if the routing module has t_relay "
         "or t_newtran in it, or the built-in route has flag f.",
     )
+    steering: Literal["auto", "ebpf", "handover"] = Field(
+        default="auto",
+        description="How a datagram gets to the worker that owns its call. ebpf: the kernel brings "
+        "it there (takes root, or CAP_BPF and CAP_NET_ADMIN); handover: workers give it to each "
+        "other; auto: ebpf where it can be had.",
+    )
     fr_timeout: float = Field(
         default=30.0,
         ge=0.1,

@@ -31,7 +31,8 @@ cdef class Handover:
     cdef readonly int rank
     cdef int max_workers
     cdef int socket              # number of the socket that hands over
-    cdef uint64_t token, k0, k1
+    cdef uint64_t token, seed, factor
+    cdef int hashed              # bytes of a Call-ID that count
     cdef uint64_t window_ns      # how long a former size of the farm may own calls
 
     cdef int owner(self, const unsigned char *data, Message *m, int step) noexcept nogil

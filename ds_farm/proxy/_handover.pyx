@@ -1,6 +1,6 @@
 """Who owns a call, and datagrams between workers (ARCHITECTURE.md, "Who owns a call").
 
-owner = hash(Call-ID) mod N.  N may change while calls flow, and calls under way stay where they
+owner = hash(Call-ID) mod N (`owner.py`).  N may change while calls flow, and calls under way stay where they
 are: the segment's header keeps the last sizes of the farm.  A request that the owner by today's N
 has no transaction of goes on to the owner by yesterday's, and so on; who has its transaction takes
 it, and if nobody has, today's owner gets it back with ``step`` FINAL.  Responses need no search:
@@ -16,10 +16,11 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 from ds_farm.proxy._wire cimport AF_INET, PAYLOAD, Outbox, Peer, htons, inet_pton
-from ds_farm.sip._branch cimport Sip, sip_add, sip_finish, sip_start
 from ds_farm.sip._scan cimport Message
 from shm._layout cimport SIZES, Header, Worker
 from shm._native cimport Memory, ds_load
+
+from ds_farm.proxy.owner import CALL_ID_BYTES, hash_key
 
 cdef class Handover:
     """Of the worker with that rank.  ``socket`` is the number of the socket that datagrams are
@@ -35,15 +36,16 @@ cdef class Handover:
         self.rank = rank
         self.socket = socket
         self.window_ns = window_ns
-        self.k0 = int.from_bytes(secret[:8], "little")
-        self.k1 = int.from_bytes(secret[8:], "little")
-        self.token = ~(self.k0 * 3 ^ self.k1)
+        self.seed, self.factor = hash_key(secret)
+        self.hashed = CALL_ID_BYTES
+        self.token = ~(<uint64_t>int.from_bytes(secret[:8], "little") * 3
+                       ^ <uint64_t>int.from_bytes(secret[8:], "little"))
 
     cdef int owner(self, const unsigned char *data, Message *m, int step) noexcept nogil:
         """Rank of the owner by the size that the farm had ``step`` changes ago, -1 if none."""
         cdef uint64_t changes = ds_load(&self.header.size_changes), size
-        cdef Sip s
-        cdef int rank
+        cdef uint64_t found = self.seed
+        cdef int rank, i
         if <uint64_t>step >= SIZES or <uint64_t>step >= changes:
             return -1
         size = ds_load(&self.header.sizes[(changes - step) % SIZES])
@@ -51,9 +53,9 @@ cdef class Handover:
             return -1
         if size == 1:
             return 0
-        sip_start(&s, self.k1, self.k0)
-        sip_add(&s, data, m.call_id, m.call_id_end)
-        rank = <int>(sip_finish(&s) % size)
+        for i in range(m.call_id, min(m.call_id_end, m.call_id + self.hashed)):
+            found = (found ^ data[i]) * self.factor
+        rank = <int>((found >> 32) % size)
         if rank >= self.max_workers or ds_load(&self.workers[rank].handover_port) == 0:
             return self.owner(data, m, step + 1)
         return rank

@@ -13,6 +13,7 @@ from typing import Any
 
 from ds_farm.dispatch.arguments import parse_choices
 from ds_farm.errors import ConfigError
+from ds_farm.proxy.codes import STATEFUL
 from ds_farm.script._request import Request
 from ds_farm.script.local import LocalRoute
 
@@ -24,9 +25,6 @@ EventRoute = Callable[[Any], object]
 
 MODULE_NAME = "ds_farm_routes"
 BUILTIN_HOPS = 70
-
-STATEFUL = frozenset({"t_relay", "t_newtran", "t_reply"})
-"""Functions that need transactions: a module that has one of these names in it gets them."""
 
 
 @dataclass(frozen=True, slots=True)

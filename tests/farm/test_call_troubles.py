@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-
-import pytest
 
 from tests.farm.test_calls import QUICK, nothing_is_left
 from tests.support import counts
@@ -18,7 +15,7 @@ from tests.support.sipp import Callee, Calls, variant
 from tests.support.uas import Uas, answering
 from tests.support.wait import until
 
-CALLS = 60
+CALLS = 40
 RATE = 120
 
 MODULE = """
@@ -46,18 +43,6 @@ def failure_route_next(request):
 
 RECORD_ROUTE = ("[last_CSeq:]\nContact", "[last_CSeq:]\n[last_Record-Route:]\nContact")
 ROUTES = ("branch=[branch]\nFrom", "branch=[branch]\n[routes]\nFrom")
-
-
-@pytest.fixture(params=[1, 4], ids=["one worker", "four workers"])
-def children(request: pytest.FixtureRequest) -> int:
-    assert isinstance(request.param, int)
-    return request.param
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 def caller_scenario(directory: Path, name: str, scenario: str, *changes: tuple[str, str]) -> str:

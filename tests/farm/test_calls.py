@@ -1,4 +1,5 @@
-"""Calls through a stateful farm: SIPp as caller and callees, real processes, one worker and four.
+"""Calls through a stateful farm: SIPp as caller and callees, real processes, one worker and four,
+steered by the kernel or handing over.
 
 The farm has the built-in route with flag f, or a module with t_relay(); the callees that fail are
 silent, refuse by ICMP, or answer badly.
@@ -6,7 +7,6 @@ silent, refuse by ICMP, or answer badly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tests.support.peer import Peer
 from tests.support.sipp import Callee, Calls
 from tests.support.wait import until
 
-CALLS = 100
+CALLS = 60
 RATE = 100
 
 MODULE = """
@@ -45,18 +45,6 @@ def failure_route_next(request):
 """
 
 QUICK = {"tm": {"fr_timeout": 0.7}}
-
-
-@pytest.fixture(params=[1, 4], ids=["one worker", "four workers"])
-def children(request: pytest.FixtureRequest) -> int:
-    assert isinstance(request.param, int)
-    return request.param
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 def nothing_is_left(farm: Farm) -> None:

@@ -36,6 +36,9 @@ READY_S = 20.0
 Value = str | int | float | bool | list[str]
 Settings = Mapping[str, Mapping[str, Value]]
 
+STEERING = ""
+"""[tm] steering of the farms to come, "" for the default; set by a fixture."""
+
 _names = itertools.count(1)
 OPEN: weakref.WeakSet[Farm] = weakref.WeakSet()
 """Farms that have not been closed; conftest shows their logs when a test fails."""
@@ -98,6 +101,8 @@ class Farm:
         if module:
             (directory / "routes.py").write_text(module)
             sections["farm"]["route_module"] = "routes.py"
+        if STEERING:
+            sections["tm"] = {"steering": STEERING}
         for section, values in (settings or {}).items():
             sections.setdefault(section, {}).update(values)
         self.config.write_text(_toml(sections))

@@ -187,8 +187,17 @@ class Calls(Sipp):
     """A caller that makes ``calls`` by a scenario, ``rate`` a second."""
 
     def __init__(
-        self, directory: Path, scenario: str, to: Address, calls: int, rate: int, *, status: int = 0
+        self,
+        directory: Path,
+        scenario: str,
+        to: Address,
+        calls: int,
+        rate: int,
+        *,
+        status: int = 0,
+        patience_s: float = 0.0,
     ) -> None:
+        """``patience_s``: a call that waits longer for a message has failed; 0: it waits on."""
         host = own_host()
         super().__init__(
             directory,
@@ -198,6 +207,7 @@ class Calls(Sipp):
             free_port(host),
             f"{uri_host(to[0])}:{to[1]}",
             *("-m", str(calls), "-r", str(rate), "-l", str(max(calls, 1))),
+            *(("-recv_timeout", str(round(1000 * patience_s))) if patience_s else ()),
         )
 
 

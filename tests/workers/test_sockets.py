@@ -65,14 +65,14 @@ def test_without_the_program_one_source_meets_one_socket(group: Listener) -> Non
 
 @pytest.mark.parametrize("live", [[0], [2], [0, 2], [1, 3], [1, 2, 3], [3, 0]])
 def test_only_live_ranks_get_new_datagrams(group: Listener, live: list[int]) -> None:
-    group.spread(live)
+    group.spread(live, 4)
     send(group, 200)
     assert sorted(receive(group)) == sorted(live)
 
 
 def test_socket_taken_out_of_the_spread_keeps_its_queue(group: Listener) -> None:
     send(group, 100)
-    group.spread([0, 1, 2])
+    group.spread([0, 1, 2], 4)
     send(group, 100)
     before = receive(group)
     assert sum(before.values()) == 200
@@ -85,7 +85,7 @@ def test_rank_added_later_joins_the_group(group: Listener) -> None:
     address = group.address
     group.open(5, BUFFER)
     assert [each.getsockname()[1] for each in group.sockets] == [address.port] * 6
-    group.spread(range(6))
+    group.spread(range(6), 6)
     send(group, 600)
     assert sorted(receive(group)) == [0, 1, 2, 3, 4, 5]
 
