@@ -53,7 +53,7 @@ def console() -> Console:
 def table(first: str, *numbers: str) -> Table:
     """A table with a column of names and columns of numbers, as narrow as they are."""
     made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    made.add_column(first, overflow="fold", min_width=13)
+    made.add_column(first, overflow="fold", min_width=16)
     for head in numbers:
         made.add_column(head, justify="right", no_wrap=True)
     return made

@@ -41,11 +41,18 @@ class Case:
 
     workers: int = 1
     destinations: int = 4
+    stateful: bool = False
+    method: str = "OPTIONS"
+    """INVITE: a call with ACK and BYE."""
 
     @property
     def name(self) -> str:
-        """As `--only` has it: farm, farm-10k, farm-2w, farm-10k-2w."""
+        """As `--only` has it: farm, farm-10k, farm-2w, farm-10k-2w, farm-tm, farm-tm-invite."""
         parts = [self.kind]
+        if self.stateful:
+            parts.append("tm")
+        if self.method != "OPTIONS":
+            parts.append(self.method.lower())
         if self.destinations != 4:
             parts.append(f"{self.destinations // 1000}k")
         if self.workers != 1:
@@ -100,7 +107,7 @@ def _start_farm(case: Case, stage: Stage, directory: Path, stack: ExitStack) -> 
         directory,
         stage.uris(case.destinations),
         children=case.workers,
-        module=ROUTES,
+        module=ROUTES.replace("forward()", "t_relay()") if case.stateful else ROUTES,
         name=f"bench-{os.getpid()}-{case.name}",
     )
     try:
@@ -112,7 +119,13 @@ def _start_farm(case: Case, stage: Stage, directory: Path, stack: ExitStack) -> 
 
 def _start_kamailio(case: Case, stage: Stage, directory: Path, stack: ExitStack) -> Contender:
     proxy = stage.host, free_port(stage.host)
-    kamailio = Kamailio(directory, proxy, stage.uris(case.destinations), case.workers)
+    kamailio = Kamailio(
+        directory,
+        proxy,
+        stage.uris(case.destinations),
+        case.workers,
+        stateful=case.stateful,
+    )
     stack.callback(kamailio.close)
     return Contender(case, proxy, kamailio.receivers)
 

@@ -1,4 +1,5 @@
-"""The farm against a bare reflector and Debian's kamailio: CPU time for a forwarded OPTIONS.
+"""The farm against a bare reflector and Debian's kamailio: CPU time for a forwarded OPTIONS, and
+for a call.
 
     python -m benchmarks.farm_bench [--quick] [--only farm*] [--rounds 7]
 
@@ -52,6 +53,12 @@ CASES = (
     Case("farm", workers=2),
     Case("kamailio", workers=2),
     Case("farm", workers=2, destinations=MANY),
+    Case("farm", stateful=True),
+    Case("kamailio", stateful=True),
+    Case("farm", workers=2, stateful=True),
+    Case("reflector", method="INVITE"),
+    Case("farm", stateful=True, method="INVITE"),
+    Case("kamailio", stateful=True, method="INVITE"),
 )
 RATIO_HEADS = {
     "reflector": "/ reflector",
@@ -88,7 +95,7 @@ def main(
     quick: QuickOption = False,
     json: JsonOption = None,
 ) -> None:
-    """CPU time of a forwarded OPTIONS and its 200: farm, bare reflector, kamailio.
+    """CPU time of a forwarded OPTIONS and its 200, or of a call: farm, bare reflector, kamailio.
 
     Workers have half of the processor cores, everything else the other half. Each round measures
     every case once; shown are medians of the rounds and of the ratios within a round. Takes
@@ -121,6 +128,7 @@ def main(
                     seconds=seconds,
                     warm_up=warm_up,
                     window=window,
+                    method=each.case.method,
                     real_time=real_time,
                 )
                 load = blast.finish()

@@ -33,7 +33,13 @@ class Kamailio:
     """A running kamailio.  BenchError with its own words if it does not start."""
 
     def __init__(
-        self, directory: Path, proxy: tuple[str, int], uris: Sequence[str], children: int
+        self,
+        directory: Path,
+        proxy: tuple[str, int],
+        uris: Sequence[str],
+        children: int,
+        *,
+        stateful: bool = False,
     ) -> None:
         binary, modules = find_kamailio(), _modules()
         if binary is None or modules is None:
@@ -48,6 +54,8 @@ class Kamailio:
             "PORT": str(proxy[1]),
             "MODULES": str(modules),
             "DIRECTORY": str(directory),
+            "TM": 'loadmodule "tm.so"' if stateful else "",
+            "SEND": "t_relay" if stateful else "forward",
         }
         config = directory / "kamailio.cfg"
         config.write_text(re.sub(r"@([A-Z]+)@", lambda at: names[at[1]], TEMPLATE.read_text()))

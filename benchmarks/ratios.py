@@ -8,7 +8,7 @@ and the median of those is shown, with the least and the greatest.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 
 from benchmarks.contenders import Case
@@ -77,10 +77,10 @@ class Ratio:
 
 
 _REFERENCES: dict[str, Callable[[Case], Case]] = {
-    "reflector": lambda case: Case("reflector", case.workers, FEW),
-    "kamailio": lambda case: Case("kamailio", case.workers, case.destinations),
-    "few": lambda case: Case(case.kind, case.workers, FEW),
-    "one_worker": lambda case: Case(case.kind, 1, case.destinations),
+    "reflector": lambda case: Case("reflector", case.workers, method=case.method),
+    "kamailio": lambda case: replace(case, kind="kamailio"),
+    "few": lambda case: replace(case, destinations=FEW),
+    "one_worker": lambda case: replace(case, workers=1),
 }
 """What a case is divided by, by the name of the ratio."""
 

@@ -139,6 +139,16 @@ def _read(a: _Assembler, offset: int, most: int) -> None:
     a.jump("ne", "any", 0, 0)
 
 
+def _look_up(a: _Assembler, array: int) -> None:
+    """The array's number at the key that stands on the stack, into register 1."""
+    a.wide(1, array, 1)
+    a.register("mov", 2, 10)
+    a.number("add", 2, _KEY)
+    a.call(_LOOKUP)
+    a.jump("eq", "pass", 0, 0)
+    a.load(1, 0, 0, 4)
+
+
 def _is_zero(a: _Assembler, to: int, scratch: int) -> None:
     """1 if the register is 0, else 0; without a branch."""
     a.register("mov", scratch, to)
@@ -153,8 +163,11 @@ def program(sockets: int, ranks: int, seed: int, factor: int) -> bytes:
     hash's of this farm (64 bits each)."""
     a = _Assembler()
     a.register("mov", 6, 1)  # the context
-    for offset in range(_BUFFER, _KEY, 8):
+    for offset in range(_BUFFER, _KEY + 8, 8):
         a.clear(offset)
+    _look_up(a, ranks)
+    a.number("mov", 8, 0)
+    a.jump("lt", "select", 1, 2)  # one worker: nothing to find out
     a.number("mov", 7, 0)  # where the Call-ID's header name ends, 0: not found
     a.number("mov", 8, 0)  # the last eight bytes
     a.number("mov", 9, _UDP_HEADER)
@@ -231,22 +244,12 @@ def program(sockets: int, ranks: int, seed: int, factor: int) -> bytes:
     a.number("lsh", 8, 32)
     a.number("rsh", 8, 32)
     a.clear(_KEY)
-    a.wide(1, ranks, 1)
-    a.register("mov", 2, 10)
-    a.number("add", 2, _KEY)
-    a.call(_LOOKUP)
-    a.jump("eq", "pass", 0, 0)
-    a.load(1, 0, 0, 4)
+    _look_up(a, ranks)
     a.jump("eq", "pass", 1, 0)
     a.register("mod", 8, 1)
     a.number("add", 8, 1)
     a.store(10, _KEY, 8)
-    a.wide(1, ranks, 1)
-    a.register("mov", 2, 10)
-    a.number("add", 2, _KEY)
-    a.call(_LOOKUP)
-    a.jump("eq", "pass", 0, 0)
-    a.load(1, 0, 0, 4)
+    _look_up(a, ranks)
     a.store(10, _KEY, 1)
     a.register("mov", 1, 6)
     a.wide(2, sockets, 1)

@@ -28,7 +28,7 @@ def destinations(tmp_path: Path) -> Iterator[list[Destination]]:
         ]
 
 
-@pytest.fixture(params=SIZES.values(), ids=SIZES)
+@pytest.fixture(params=list(SIZES.values()), ids=list(SIZES))
 def children(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many workers a farm has; datagrams get to them by eBPF, and by hand-over."""
     count, steering = request.param
