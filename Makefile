@@ -8,6 +8,8 @@ export PYTHON
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 INSTALLED := $(VENV)/.installed
 COMPILED := $(VENV)/.compiled
+# Two files of tests at a time: they wait for timers more than they compute.  BESIDE= for one.
+BESIDE := -n 2 --dist loadfile
 PXD := $(shell find ds_farm workers shm -name '*.pxd')
 PYX := $(shell find ds_farm workers shm -name '*.pyx')
 CYTHON := $(PYX) $(PXD) $(wildcard $(PXD:.pxd=.py))
@@ -27,7 +29,7 @@ run: setup       ## the demo farm: three local destinations, a caller, a live ta
 
 test: setup      ## all tests; installs the Debian packages that they call (ARGS="-k name" for some)
 	@sh deploy/debian-packages.sh test database
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(BESIDE) $(ARGS)
 
 check: lint types layers test  ## everything a commit must pass
 

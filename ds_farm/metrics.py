@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from ds_farm import table_metrics
 from ds_farm.dispatch.registry import Registry
-from ds_farm.metric import Family, Metric, Sample
+from ds_farm.dispatch.times import WAIT_BOUNDS_S
+from ds_farm.metric import Family, Metric, Sample, histogram
 from ds_farm.probe import samples as probe_samples
 from ds_farm.sip.names import DROP_LABELS, FAULT_LABELS
 from ds_farm.table_metrics import CLASSES, ranks_of, starts_of
@@ -110,8 +111,22 @@ WORKER_ROUTE_ERRORS = Metric(
 WORKER_SEND_ERRORS = Metric(
     "ds_farm_worker_send_errors_total", "Datagrams that the kernel would not send.", _W
 )
-WORKER_OVERSIZED = Metric(
-    "ds_farm_worker_oversized_total", "Datagrams longer than the receive buffer.", _W
+WORKER_QUEUE = Metric(
+    "ds_farm_worker_queue_bytes", "Datagrams that wait in the kernel for it, as of this second.", _W
+)
+WORKER_QUEUE_LIMIT = Metric(
+    "ds_farm_worker_queue_limit_bytes", "What its queues hold before the kernel drops.", _W
+)
+WORKER_KERNEL_DROPS = Metric(
+    "ds_farm_worker_kernel_drops_total",
+    "Datagrams that the kernel had no room for.",
+    _W,
+)
+WORKER_WAIT = Metric(
+    "ds_farm_worker_queue_wait_seconds",
+    "How long the first datagram of each batch had waited for it in the socket.",
+    _W,
+    WAIT_BOUNDS_S,
 )
 WORKER_ABSORBED = Metric(
     "ds_farm_worker_absorbed_acks_total", "ACKs of negative responses of our own.", _W
@@ -246,7 +261,11 @@ def _worker(segment: Segment, rank: int) -> Iterator[tuple[Metric, tuple[str, ..
     yield WORKER_BYTES, ("sent",), view.sent_bytes
     yield WORKER_ROUTE_ERRORS, (), view.route_errors
     yield WORKER_SEND_ERRORS, (), view.send_errors
-    yield WORKER_OVERSIZED, (), view.oversized
+    yield WORKER_QUEUE, (), view.queued_bytes
+    yield WORKER_QUEUE_LIMIT, (), view.queue_limit_bytes
+    yield WORKER_KERNEL_DROPS, (), view.kernel_drops
+    for labels, value in histogram((), WAIT_BOUNDS_S, view.words("waits"), view.wait_ns / 1e9):
+        yield WORKER_WAIT, labels, value
     yield WORKER_ABSORBED, (), view.absorbed
     yield WORKER_REPEATED, (), view.repeated
     yield WORKER_TRANSACTIONS, ("open",), view.unfinished

@@ -108,7 +108,6 @@ cdef struct Worker:                    # counters of one SIP worker, written by 
     uint64_t batches
     uint64_t busy_ns                   # time spent with messages, not waiting for them
     uint64_t absorbed                  # ACKs of our own negative replies
-    uint64_t oversized                 # datagrams longer than the receive buffer
     uint64_t replies[8]                # own replies by class: [4] counts 4xx
     uint64_t malformed[24]             # by ds_farm.sip.names.Fault
     uint64_t dropped[12]               # by ds_farm.sip.names.Drop
@@ -118,7 +117,12 @@ cdef struct Worker:                    # counters of one SIP worker, written by 
     uint64_t handed_over               # to other workers
     uint64_t unfinished                # transactions that have no final response yet
     uint64_t repeated                  # requests that came again and went no further
-    uint64_t spare[2]
+    uint64_t queued_bytes              # in the kernel's receive queues of its SIP sockets, each second
+    uint64_t queue_limit_bytes         # when the kernel drops
+    uint64_t kernel_drops              # datagrams that found them full
+    uint64_t waits[12]                 # of batches' first datagrams, by ds_farm.dispatch.times
+    uint64_t wait_ns                   # their sum
+    uint64_t spare[3]
 
 
 cdef struct Set:

@@ -263,7 +263,7 @@ class ProcessView(View):
 
 class WorkerView(View):
     """Counters of one SIP worker; arrays by `words("malformed")`, `words("dropped")`,
-    `words("replies")`."""
+    `words("replies")`, `words("waits")`."""
 
     __slots__ = ()
     STRUCT = "Worker"
@@ -284,7 +284,10 @@ class WorkerView(View):
     repeated = _Word()
     busy_ns = _Word()
     absorbed = _Word()
-    oversized = _Word()
+    queued_bytes = _Word()
+    queue_limit_bytes = _Word()
+    kernel_drops = _Word()
+    wait_ns = _Word()
 
 
 class SetView(View):

@@ -29,76 +29,26 @@ from ds_farm.proxy._wire cimport (
 )
 from shm._layout cimport DestinationCounters, Header, Process, Worker
 from shm._native cimport Memory, ds_add, ds_count, ds_load, ds_store
+from workers._system cimport (
+    MSG_DONTWAIT,
+    MSG_ERRQUEUE,
+    POLLERR,
+    POLLIN,
+    POLLOUT,
+    c_poll,
+    c_write,
+    ds_unreachable,
+    ds_waited_ns,
+    iovec,
+    mmsghdr,
+    msghdr,
+    pollfd,
+    recvmmsg,
+    recvmsg,
+    sendmmsg,
+)
 
-
-cdef extern from "<sys/socket.h>" nogil:
-    """
-    #ifndef _GNU_SOURCE
-    #define _GNU_SOURCE
-    #endif
-    """
-    cdef struct iovec:
-        void *iov_base
-        size_t iov_len
-    cdef struct msghdr:
-        void *msg_name
-        unsigned int msg_namelen
-        iovec *msg_iov
-        size_t msg_iovlen
-        void *msg_control
-        size_t msg_controllen
-        int msg_flags
-    cdef struct mmsghdr:
-        msghdr msg_hdr
-        unsigned int msg_len
-    int recvmmsg(int, mmsghdr *, unsigned int, int, void *)
-    int sendmmsg(int, mmsghdr *, unsigned int, int)
-    ssize_t recvmsg(int, msghdr *, int)
-    enum: MSG_DONTWAIT
-    enum: MSG_ERRQUEUE
-
-
-cdef extern from *:
-    """
-    #include <netinet/in.h>
-    #include <linux/types.h>
-    #include <linux/errqueue.h>
-    #include <linux/icmp.h>
-    #include <linux/icmpv6.h>
-    /* Whether a message of the error queue is "destination unreachable", whatever is too large for
-       its path (ip(7), IP_RECVERR). */
-    static int ds_unreachable(struct msghdr *m) {
-        struct cmsghdr *c;
-        for (c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-            struct sock_extended_err e;
-            if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR)
-                && !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
-                continue;
-            memcpy(&e, CMSG_DATA(c), sizeof e);
-            if (e.ee_origin == SO_EE_ORIGIN_ICMP)
-                return e.ee_type == ICMP_DEST_UNREACH && e.ee_code != ICMP_FRAG_NEEDED;
-            if (e.ee_origin == SO_EE_ORIGIN_ICMP6)
-                return e.ee_type == ICMPV6_DEST_UNREACH;
-        }
-        return 0;
-    }
-    """
-    bint ds_unreachable(msghdr *) nogil
-
-
-cdef extern from "<unistd.h>" nogil:
-    ssize_t c_write "write"(int, const void *, size_t)
-
-
-cdef extern from "<poll.h>" nogil:
-    cdef struct pollfd:
-        int fd
-        short events
-        short revents
-    int c_poll "poll"(pollfd *, unsigned long, int)
-    enum: POLLIN
-    enum: POLLOUT
-    enum: POLLERR
+from ds_farm.dispatch.times import WAIT_BOUNDS_S
 
 
 cdef enum:
@@ -107,6 +57,7 @@ cdef enum:
     SEND_WAIT_MS = 20            # for room in a full send buffer, before a datagram is given up
     SEND_TRIES = 3
     KEPT = 8                     # datagrams of one call of _send that failed, for their transactions
+    WAITS = 12
     HEAD = 512                   # bytes of these: request line and topmost Via are in them
 
 
@@ -136,6 +87,8 @@ cdef class Loop:
     cdef iovec _in_vec[BATCH]
     cdef mmsghdr _out[BATCH]
     cdef iovec _out_vec[BATCH]
+    cdef unsigned char _control[128]  # of a batch's first datagram
+    cdef uint64_t _wait_bounds[WAITS]
     cdef unsigned char _failed[KEPT][HEAD]
     cdef int _failed_length[KEPT]
     cdef Peer _failed_to[KEPT]
@@ -175,6 +128,9 @@ cdef class Loop:
             self._in[i].msg_hdr.msg_name = &self._inbox.source[i]
             self._out[i].msg_hdr.msg_iov = &self._out_vec[i]
             self._out[i].msg_hdr.msg_iovlen = 1
+        self._in[0].msg_hdr.msg_control = self._control
+        for i, bound in enumerate(WAIT_BOUNDS_S):
+            self._wait_bounds[i] = int(1e9 * bound)
 
     def turn(self, int timeout_ms, uint64_t generation):
         """Work batch after batch; when every socket is seen empty wait for ``timeout_ms`` at most.
@@ -244,6 +200,7 @@ cdef class Loop:
         cdef int i, n
         for i in range(BATCH):
             self._in[i].msg_hdr.msg_namelen = sizeof(Peer)
+        self._in[0].msg_hdr.msg_controllen = sizeof(self._control)
         n = recvmmsg(self._polled[listener].fd, self._in, BATCH, MSG_DONTWAIT, NULL)
         if n < 0 and errno != EAGAIN:
             self._drain_errors(listener)  # of an ICMP message; what waits is read at the next turn
@@ -253,6 +210,7 @@ cdef class Loop:
             inbox.length[i] = self._in[i].msg_len
         inbox.count = n
         ds_count(&self._counters.batches, 1)
+        self._note_wait(ds_waited_ns(&self._in[0].msg_hdr))
         if listener == self._handover:
             self._core.receive_handed(inbox, now_ns())
         else:
@@ -261,6 +219,16 @@ cdef class Loop:
         if self._core.notices.count:
             self._hand_over(self._core.notices)
         return n
+
+    cdef void _note_wait(self, long long waited) noexcept:
+        """The oldest of a batch tells how far behind this worker is."""
+        cdef int i = 0
+        if waited < 0:
+            return
+        while i < WAITS - 1 and <uint64_t>waited > self._wait_bounds[i]:
+            i += 1
+        ds_count(&self._counters.waits[i], 1)
+        ds_count(&self._counters.wait_ns, <uint64_t>waited)
 
     cdef int _hand_over(self, NoticeBox box) except -1:
         """Tell the timer; what does not fit the pipe is counted, its probe is sent again."""

@@ -27,7 +27,7 @@ from shm.errors import SegmentError
 from shm.generation import Generations
 from workers._udp import Loop
 from workers.process import QUICK, RUN, ProcessContext
-from workers.sockets import report_errors
+from workers.sockets import queue_of, report_errors, stamp_arrivals
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,9 @@ WAIT_MS = 100
 
 STOPPING_WAIT_MS = 10
 """The same while what is queued and under way is brought to its end."""
+
+LOOK_S = 1.0
+"""Between two looks at the queues in the kernel."""
 
 START_WAIT_S = 0.02
 """Between two looks for the first table."""
@@ -108,6 +111,10 @@ class SipWorker:
             rank,
             context.notices[1],
         )
+        for listener in context.sockets:
+            stamp_arrivals(listener.sockets[rank])
+        self._look_due_s = 0.0
+        self._look_at_queues()
         segment.worker(rank).handover_port = context.handovers[rank].getsockname()[1]
         if dispatcher.ds_ping_interval or self._relay is not None:
             for listener in context.sockets:
@@ -128,7 +135,20 @@ class SipWorker:
         came = self._loop.turn(timeout_ms, self._generation)
         self._context.drain_wake()
         self.follow_table()
+        now_s = time.monotonic()
+        if now_s >= self._look_due_s:
+            self._look_due_s = now_s + LOOK_S
+            self._look_at_queues()
         return came
+
+    def _look_at_queues(self) -> None:
+        """What waits in the kernel, and what it had to drop."""
+        rank = self._context.rank
+        queues = [queue_of(listener.sockets[rank]) for listener in self._context.sockets]
+        view = self._context.segment.worker(rank)
+        view.queued_bytes = sum(each.bytes for each in queues)
+        view.queue_limit_bytes = sum(each.limit_bytes for each in queues)
+        view.kernel_drops = sum(each.drops for each in queues)
 
     def follow_table(self) -> bool:
         """Take the newest table, if it is not the one in use; False while there is none."""

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 SO_ATTACH_REUSEPORT_CBPF = 51
 SO_RCVBUFFORCE = 33
+SO_MEMINFO = 55
+SO_TIMESTAMPNS = 35
 IP_RECVERR = 11
 IPV6_RECVERR = 25
 MOST_ERRORS = 1 << 16
@@ -174,6 +176,27 @@ def report_errors(made: socket.socket) -> None:
     with contextlib.suppress(BlockingIOError):
         for _ in range(MOST_ERRORS):
             made.recvmsg(1, 0, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A socket's receive queue (SO_MEMINFO, in the kernel's accounting: overhead included)."""
+
+    bytes: int
+    limit_bytes: int
+    drops: int
+    """Datagrams, since the socket was made."""
+
+
+def queue_of(made: socket.socket) -> Queue:
+    """How full a socket's receive queue is, and what the kernel has dropped for want of room."""
+    words = struct.unpack("=9I", made.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36))
+    return Queue(words[0], words[1], words[8])
+
+
+def stamp_arrivals(made: socket.socket) -> None:
+    """Have the kernel say of each datagram when it came (socket(7), SO_TIMESTAMPNS)."""
+    made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
 
 
 def attach_spread(group: Sequence[socket.socket], live_ranks: Sequence[int]) -> None:
