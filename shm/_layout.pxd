@@ -34,7 +34,8 @@ cdef struct Header:
     uint64_t supervisor_start          # its start time in clock ticks since boot: a recycled pid differs
     uint64_t created_ns                # CLOCK_REALTIME
     uint64_t secret[2]                 # key of branches and tags of this farm
-    uint64_t spare0[4]
+    uint64_t spare0[3]
+    uint64_t children_asked            # control: so many SIP workers are wanted; supervisor: 0, done
     # -- the table: loader, under LockId.PUBLISH
     uint64_t generation                # number of the current table, 0 before the first one
     uint64_t sets_used                 # high-water mark of set slots

@@ -114,6 +114,7 @@ FIELDS = {
         "supervisor_start": _offset(&_h, &_h.supervisor_start, sizeof(_h.supervisor_start)),
         "created_ns": _offset(&_h, &_h.created_ns, sizeof(_h.created_ns)),
         "secret": _offset(&_h, &_h.secret, sizeof(_h.secret)),
+        "children_asked": _offset(&_h, &_h.children_asked, sizeof(_h.children_asked)),
         "generation": _offset(&_h, &_h.generation, sizeof(_h.generation)),
         "sets_used": _offset(&_h, &_h.sets_used, sizeof(_h.sets_used)),
         "destinations_used": _offset(&_h, &_h.destinations_used, sizeof(_h.destinations_used)),

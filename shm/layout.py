@@ -228,6 +228,7 @@ class HeaderView(View):
             word = int.from_bytes(data[8 * index : 8 * index + 8], "little")
             self.memory.store(self.offset("reload_reason", index), word)
 
+    children_asked = _Word()
     size_changes = _Word()
     dns_names = _Word()
     dns_failing = _Word()
@@ -236,6 +237,11 @@ class HeaderView(View):
     flush_due = _Word()
     flush_oldest_ns = _Word()
     flush_failures = _Word()
+
+    @property
+    def workers(self) -> int:
+        """How many SIP workers the farm is to have now."""
+        return self.words("sizes")[self.size_changes % FIELDS["Header"]["sizes"][1]]
 
     def note_size(self, workers: int, now_ns: int) -> None:
         """Remember from when on the farm has so many SIP workers (CLOCK_MONOTONIC); supervisor."""

@@ -221,6 +221,8 @@ class Supervisor:
         self._respread(now_s)
         header = self.farm.segment.header
         logs.follow(header.log_level)
+        if header.children_asked:
+            self._follow_asked(header.children_asked)
         if header.stop_requests:
             logger.info("stop by MI")
             self._enter(Phase.GRACEFUL)
@@ -303,6 +305,16 @@ class Supervisor:
             for child in self.children
             if child.context.kind.count is Count.PER_RANK and not child.is_retired
         ]
+
+    def _follow_asked(self, asked: int) -> None:
+        """A step towards the number that MI has asked for; done, or given up, it is forgotten."""
+        before = len(self._workers())
+        if before < asked:
+            self._more_workers()
+        elif before > asked:
+            self._fewer_workers()
+        if len(self._workers()) in (before, asked):
+            self.farm.segment.header.children_asked = 0
 
     def _more_workers(self) -> None:
         workers = self._workers()

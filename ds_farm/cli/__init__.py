@@ -15,6 +15,7 @@ import typer
 
 import ds_farm
 from ds_farm.cli.check import check
+from ds_farm.cli.children import children
 from ds_farm.cli.demo import demo
 from ds_farm.cli.init import init
 from ds_farm.cli.listing import list_destinations
@@ -38,6 +39,7 @@ app.command()(init)
 app.command()(check)
 app.command("list")(list_destinations)
 app.command()(reload)
+app.command()(children)
 # A value such as -1 is no option.
 app.command(context_settings={"ignore_unknown_options": True})(mi)
 app.command()(demo)

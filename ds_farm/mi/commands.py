@@ -125,6 +125,7 @@ def which(farm: Farm, command: str = "") -> Json:
 _STATISTICS = Param("statistics", list[str])
 
 COMMANDS = {
+    "children": Command(server.children, (Param("count", int, True),)),
     "ds_list": Command(
         destinations.ds_list,
         (Param("full", int, True), Param("partition", str, True)),
@@ -163,7 +164,8 @@ COMMANDS = {
     "version": Command(server.version),
     "which": Command(which, (Param("command", str, True),)),
 }
-"""Name -> command, in the order of the alphabet; the names are those of OpenSIPS 2.1 to 3.6."""
+"""Name -> command, in the order of the alphabet; the names are those of OpenSIPS 2.1 to 3.6, and
+``children`` is ours."""
 
 ALIASES = {
     "dispatcher:ds_list": "ds_list",

@@ -86,6 +86,23 @@ def _configured_level(farm: Farm) -> int:
     return logging.getLevelNamesMapping()[farm.config.log.level.upper().replace("NOTICE", "INFO")]
 
 
+def children(farm: Farm, count: int | None = None) -> Json:
+    """How many SIP workers there are; or have that many, which takes the supervisor a moment."""
+    header = farm.segment.header
+    if count is None:
+        return {
+            "Workers": header.workers,
+            "Asked": header.children_asked or header.workers,
+            "Configured": farm.config.farm.children,
+            "Most": farm.config.farm.max_children,
+        }
+    most = farm.config.farm.max_children
+    if not 1 <= count <= most:
+        raise MiError(INVALID_PARAMS, "Invalid params", f"1 to {most} workers (farm.max_children)")
+    header.children_asked = count
+    return "OK"
+
+
 def kill(farm: Farm) -> Json:
     """Stop the farm gracefully: the supervisor does it within a second."""
     farm.segment.header.add("stop_requests")

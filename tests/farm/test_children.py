@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from pathlib import Path
 
 from tests.support import counts
+from tests.support.command import ds_farm
 from tests.support.farm import Farm
 from tests.support.sipp import Caller, Destination
 from tests.support.wait import until
@@ -80,3 +82,28 @@ def test_the_number_of_workers_has_limits(tmp_path: Path) -> None:
         farm.signal(signal.SIGTTOU)
         until(lambda: "TTOU" in farm.log()[seen:], "a word that one is the least")
         assert ranks(farm) == [0]
+
+
+def children_command(farm: Farm, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return ds_farm("children", *arguments, "-c", farm.config, cwd=farm.directory)
+
+
+def test_ds_farm_children_sets_their_number(tmp_path: Path) -> None:
+    with Farm(tmp_path, [], children=2, settings={"farm": {"max_children": 5}}) as farm:
+        assert children_command(farm).stdout == "2 workers, configured 2, at most 5\n"
+        for wanted, said in ((5, "2 -> 5 workers\n"), (5, "5 -> 5"), (1, "5 -> 1"), (3, "1 -> 3")):
+            done = children_command(farm, str(wanted))
+            assert done.returncode == 0, done
+            assert done.stdout.startswith(said)
+            wait_for_ranks(farm, wanted)
+        assert children_command(farm).stdout == "3 workers, configured 2, at most 5\n"
+        for count in ("6", "0", "-1", "many"):
+            done = children_command(farm, count)
+            assert done.returncode in (1, 2)
+            assert "Traceback" not in done.stderr
+        assert "1 to 5 workers" in children_command(farm, "6").stderr
+        assert ranks(farm) == [0, 1, 2]
+
+
+def wait_for_ranks(farm: Farm, wanted: int) -> None:
+    until(lambda: ranks(farm) == list(range(wanted)), f"{wanted} workers")
