@@ -22,6 +22,7 @@ from ds_farm.cli.listing import list_destinations
 from ds_farm.cli.mi import mi
 from ds_farm.cli.reload import reload
 from ds_farm.cli.run import run
+from ds_farm.cli.top import top
 from ds_farm.errors import FarmError
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ app.command()(run)
 app.command()(init)
 app.command()(check)
 app.command("list")(list_destinations)
+app.command()(top)
 app.command()(reload)
 app.command()(children)
 # A value such as -1 is no option.
