@@ -60,7 +60,11 @@ DIRECTIVES = {
     "linetrace": TRACE,
 }
 
+# More than one compiler at a time, and Cython likewise.
+JOBS = len(os.sched_getaffinity(0))
+
 setup(
+    options={"build_ext": {"parallel": JOBS}},
     ext_modules=cythonize(
         [
             Extension(
@@ -72,5 +76,6 @@ setup(
             for path in MODULES
         ],
         compiler_directives=DIRECTIVES,
+        nthreads=JOBS,
     )
 )

@@ -38,6 +38,11 @@ FAILURES = Metric(
 FAILOVERS = Metric(
     "ds_farm_destination_failovers_total", "Requests that it got because others had failed.", _D
 )
+FAILOVERS_AWAY = Metric(
+    "ds_farm_destination_failovers_away_total",
+    "Requests that went on to another destination because it had failed.",
+    _D,
+)
 TIMEOUTS = Metric(
     "ds_farm_destination_timeouts_total", "Transactions without a final response in time.", _D
 )
@@ -103,6 +108,7 @@ def of_destinations(segment: Segment, table: Table, registry: Registry) -> Itera
         (REQUESTS, "requests"),
         (FAILURES, "failures"),
         (FAILOVERS, "failovers"),
+        (FAILOVERS_AWAY, "failovers_away"),
         (TIMEOUTS, "timeouts"),
         (OPEN, "open"),
     ):

@@ -167,7 +167,7 @@ cdef struct DestinationCounters:       # [rank][destination], written by that wo
     uint64_t first_response_ns         # their sum
     uint64_t final_response[8]
     uint64_t final_response_ns
-    uint64_t spare[1]
+    uint64_t failovers_away            # requests that went on to another one because it had failed
 
 
 cdef struct SetProbes:                 # answers to the probes of a set, written by the timer alone

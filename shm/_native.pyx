@@ -231,6 +231,7 @@ FIELDS = {
         "first_response_ns": _offset(&_dc, &_dc.first_response_ns, sizeof(_dc.first_response_ns)),
         "final_response": _offset(&_dc, &_dc.final_response, sizeof(_dc.final_response)),
         "final_response_ns": _offset(&_dc, &_dc.final_response_ns, sizeof(_dc.final_response_ns)),
+        "failovers_away": _offset(&_dc, &_dc.failovers_away, sizeof(_dc.failovers_away)),
     },
     "SetProbes": {
         "rtt_sum_ns": _offset(&_sp, &_sp.rtt_sum_ns, sizeof(_sp.rtt_sum_ns)),

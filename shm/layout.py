@@ -351,6 +351,7 @@ class DestinationCountersView(View):
     open = _Word()
     first_response_ns = _Word()
     final_response_ns = _Word()
+    failovers_away = _Word()
 
 
 class SetProbesView(View):

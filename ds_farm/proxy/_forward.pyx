@@ -43,7 +43,7 @@ from ds_farm.proxy._wire cimport (
 )
 from ds_farm.sip._branch cimport Sip, get_hex, put_hex, sip_add, sip_finish, sip_start
 from ds_farm.sip._edit cimport Edit, grown_by, join, replace, settle
-from ds_farm.sip._names cimport NO_NEXT_VIA, OVERSIZED, UNROUTABLE
+from ds_farm.sip._names cimport ACK, NO_NEXT_VIA, OVERSIZED, UNROUTABLE
 from ds_farm.sip._scan cimport Message
 from ds_farm.sip._text cimport find, same
 from ds_farm.sip._via cimport Via, parse_via
@@ -72,9 +72,10 @@ cdef uint64_t unique_part(Exchange *x) noexcept nogil:
     ):
         sip_add(&s, x.data, x.via.branch, x.via.branch_end)
     else:
-        # RFC 2543: a branch need not be unique, so the whole transaction identity counts.
+        # RFC 2543: a branch need not be unique, so the whole transaction identity counts; but not
+        # the To tag of an ACK, which its INVITE had not yet (17.2.3).
         sip_add(&s, x.data, x.m.via, x.m.via_end)
-        sip_add(&s, x.data, x.to.tag, x.to.tag_end)
+        sip_add(&s, x.data, x.to.tag, x.to.tag if x.m.method == ACK else x.to.tag_end)
         sip_add(&s, x.data, x.from_.tag, x.from_.tag_end)
         sip_add(&s, x.data, x.m.call_id, x.m.call_id_end)
         sip_add(&s, x.data, x.m.cseq, x.m.cseq_end)

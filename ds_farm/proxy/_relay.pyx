@@ -156,6 +156,7 @@ cdef class Relay(Sender):
         b.sent_ns = self.now_ns
         if b.slot >= 0:
             ds_count(&self.destinations[b.slot].open, 1)
+        self.note_failover(b)
         timer_set(&self.wheel, &b.resend, self.now_ns + self.t1_ns)
         timer_set(
             &self.wheel, &b.limit,

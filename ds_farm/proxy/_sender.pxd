@@ -41,6 +41,7 @@ cdef class Sender:
     cdef void _acknowledge(self, Branch *b, const unsigned char *data, Message *m) noexcept
     cdef void note_time(self, Branch *b, uint64_t *classes, uint64_t *total) noexcept
     cdef void over(self, Branch *b) noexcept
+    cdef void note_failover(self, Branch *b) noexcept
     cdef void leave_open(self, Transaction *t) noexcept
     cdef void load(self, Transaction *t, Exchange *x) noexcept
 

@@ -241,6 +241,14 @@ cdef class Sender:
         if b.slot >= 0 and self.destinations[b.slot].open:
             ds_store(&self.destinations[b.slot].open, self.destinations[b.slot].open - 1)
 
+    cdef void note_failover(self, Branch *b) noexcept:
+        """A new branch: if the one before it has failed, its destination has lost the request."""
+        cdef Branch *before = b.next
+        while before != NULL and before.is_cancel:
+            before = before.next
+        if before != NULL and before.slot >= 0 and before.state == COMPLETED:
+            ds_count(&self.destinations[before.slot].failovers_away, 1)
+
     cdef void leave_open(self, Transaction *t) noexcept:
         """A transaction is forgotten: so are its branches that have never ended."""
         cdef Branch *b = t.branches

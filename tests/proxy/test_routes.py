@@ -233,6 +233,39 @@ def test_destination_that_refuses_has_failed_at_once() -> None:
     assert statuses == [503, 503, 503]
 
 
+def test_failovers_are_counted_where_they_begin() -> None:
+    def route(request: Request) -> None:
+        request.t_on_failure("next")
+        relay(request)
+
+    def failure_route_next(request: Request) -> None:
+        if request.ds_next_dst():
+            request.t_on_failure("next")
+            request.t_relay()
+
+    with Stage(route, failure_route_next=failure_route_next) as stage:
+        (first,) = stage.invite()
+        (second,) = requests(stage.answer(first, "503 No"))
+        stage.answer(second, "200 OK")
+        counters = [
+            stage.script.segment.counters(0, stage.script.slot(uri)) for uri in (ONE, TWO, THREE)
+        ]
+        assert [view.failovers_away for view in counters] == [1, 0, 0]
+        assert [view.failovers for view in counters] == [0, 1, 0]
+
+
+def test_ack_of_an_rfc2543_caller_is_absorbed() -> None:
+    """RFC 3261 17.2.3: no magic cookie, so To tag, From tag, Call-ID, CSeq and Via decide."""
+    with Stage(relay) as stage:
+        via = f"SIP/2.0/UDP {CALLER[0]}:{CALLER[1]};branch=1"
+        draft = Draft("INVITE", via=via, key="old")
+        (sent,) = stage.invite(draft)
+        (busy,) = upstream(stage.answer(sent, "486 Busy Here"))
+        ack = Draft("ACK", via=via, key="old").set("To", busy.one("To").decode())
+        assert stage.script.handle(ack.bytes()) == []
+        assert stage.script.segment.worker(0).absorbed == 1
+
+
 def test_late_answers_of_a_destination_that_has_refused() -> None:
     def route(request: Request) -> None:
         request.t_on_failure("next")
