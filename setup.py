@@ -42,6 +42,7 @@ MODULES = [
     "ds_farm/script/_plan.pyx",
     "ds_farm/script/_keys.pyx",
     "ds_farm/script/_selector.pyx",
+    "ds_farm/script/_failover.pyx",
     "ds_farm/script/_request.pyx",
     "workers/_udp.pyx",
     "ds_farm/dispatch/_hash.py",
@@ -77,5 +78,5 @@ setup(
         ],
         compiler_directives=DIRECTIVES,
         nthreads=JOBS,
-    )
+    ),
 )

@@ -5,8 +5,8 @@ from libc.string cimport memcpy, memset
 from ds_farm.dispatch._live cimport Endpoint, LiveSet
 from ds_farm.proxy._relay cimport Relay
 from ds_farm.proxy._wire cimport AF_INET, Network, Outbox, Peer, parse_ip
+from ds_farm.script._failover cimport Failover
 from ds_farm.script._plan cimport Plan
-from ds_farm.script._selector cimport Selector
 
 from logging import CRITICAL, DEBUG, ERROR, INFO, WARNING, getLogger
 
@@ -35,7 +35,7 @@ MARKS = {
 }
 
 
-cdef class Request(Selector):
+cdef class Request(Failover):
     """What a routing function is called with.
 
     ``settings`` is the configuration as `ds_farm.script.settings` compiles it; ``mark(slot,

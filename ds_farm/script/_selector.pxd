@@ -36,7 +36,6 @@ cdef class Selector(RelayRequest):
     cdef uint64_t _random
 
     cdef object select(self, sets, alg, flags, bint domain)
-    cdef object next(self, partition, bint domain)
     cdef bint is_listed(self, name, const Endpoint *wanted) except -1
     cdef bint _next_set(self, Plan plan, bint domain, bint failover) except -1
     cdef Call _call(self, sets, alg, flags)
@@ -46,6 +45,3 @@ cdef class Selector(RelayRequest):
     cdef int _listener(self, str text) except -2
     cdef list _by_load(self, LiveSet live, bint use_default)
     cdef bint _is_blacklisted(self, LiveSet live, int index) except -1
-    cdef int _list_plan(self, str partition, Plan plan) except -1
-    cdef object _next_listed(self, str partition, Plan plan, bint domain)
-    cdef object _foreign_domain(self, str text)
