@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ds_farm.config import FarmConfig
+from tests.test_grafana import BY_NAME
 from workers.supervisor import QUICK_STOP_S
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -80,3 +81,11 @@ def test_the_kernel_gives_the_buffer_that_the_farm_asks_for() -> None:
 def test_prometheus_accepts_its_configuration() -> None:
     done = _run("promtool", "check", "config", DEPLOY / "prometheus.yml")
     assert done.returncode == 0, done.stderr
+
+
+def test_alert_rules_fire_when_they_should() -> None:
+    """On metrics that exist; the rules' own tests say when."""
+    names = set(re.findall(r"\bds_farm_\w+", (DEPLOY / "alerts.yml").read_text(encoding="utf-8")))
+    assert names <= BY_NAME.keys()
+    done = _run("promtool", "test", "rules", DEPLOY / "alerts_test.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
