@@ -178,7 +178,7 @@ def collect(segment: Segment, registry: Registry, build: Build, now_ns: int) -> 
     yield from _processes(segment, build, now_ns)
     yield from _workers(segment)
     yield from table_metrics.of_sets(segment, table, registry)
-    yield from table_metrics.of_destinations(segment, table, registry)
+    yield from table_metrics.of_destinations(segment, table)
     yield from probe_samples.of_farm(segment)
     yield from probe_samples.of_sets(segment, table)
 

@@ -5,14 +5,17 @@ Cost: the counters of all destinations are read in one go for each worker that h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from operator import add
 
 from ds_farm.dispatch.model import State
 from ds_farm.dispatch.registry import Registry
-from ds_farm.dispatch.table import DestinationRecord, SetRecord, Table
+from ds_farm.dispatch.state import CHANGES_MASK, unpack
+from ds_farm.dispatch.table import Table
 from ds_farm.dispatch.times import BOUNDS_S
-from ds_farm.metric import Family, Metric, Sample, histogram
+from ds_farm.metric import Family, Metric, Sample, histogram_columns
 from ds_farm.probe import samples as probe_samples
+from ds_farm.probe.series import Series
 from shm._native import FIELDS, SIZES
 from shm.layout import Role
 from shm.segment import Segment
@@ -85,6 +88,7 @@ METRICS = tuple(each for each in list(globals().values()) if isinstance(each, Me
 
 def of_sets(segment: Segment, table: Table, registry: Registry) -> Iterator[Family]:
     counters = _Sums(segment, "SetCounters", segment.header.sets_used)
+    selected, refused = counters.column("selections"), counters.column("failures")
     by_state: list[Sample] = []
     cursors: list[Sample] = []
     selections: list[Sample] = []
@@ -93,16 +97,21 @@ def of_sets(segment: Segment, table: Table, registry: Registry) -> Iterator[Fami
         states = [registry.state(destination.slot) for destination in one.destinations]
         by_state += [((*labels, s.name.lower()), states.count(s)) for s in State]
         cursors.append((labels, segment.set(one.slot).cursor))
-        selections.append(((*labels, "ok"), counters.value(one.slot, "selections")))
-        selections.append(((*labels, "no_active"), counters.value(one.slot, "failures")))
+        selections.append(((*labels, "ok"), selected[one.slot]))
+        selections.append(((*labels, "no_active"), refused[one.slot]))
     yield SET_DESTINATIONS, by_state
     yield SET_CURSOR, cursors
     yield SET_SELECTIONS, selections
 
 
-def of_destinations(segment: Segment, table: Table, registry: Registry) -> Iterator[Family]:
-    counters = _Sums(segment, "DestinationCounters", segment.header.destinations_used)
-    places = [place for one in table.sets for place in _places(one)]
+def of_destinations(segment: Segment, table: Table) -> Iterator[Family]:
+    used = segment.header.destinations_used
+    series = Series(table)
+    counters = _Sums(segment, "DestinationCounters", used)
+
+    def counted(name: str, index: int = 0) -> list[int]:
+        return series.sums(counters.column(name, index))
+
     for metric, name in (
         (SELECTED, "selected"),
         (REQUESTS, "requests"),
@@ -112,79 +121,66 @@ def of_destinations(segment: Segment, table: Table, registry: Registry) -> Itera
         (TIMEOUTS, "timeouts"),
         (OPEN, "open"),
     ):
-        yield metric, [(labels, counters.total(slots, name)) for labels, slots, _ in places]
+        yield metric, [series.column(counted(name))]
     yield (
         RESPONSES,
         [
-            ((*labels, text), counters.total(slots, "responses", index))
-            for labels, slots, _ in places
+            series.column(counted("responses", index), (text,))
             for index, text in enumerate(CLASSES, start=1)
         ],
     )
     for metric, name in ((FIRST_RESPONSE, "first_response"), (FINAL_RESPONSE, "final_response")):
-        times: list[Sample] = []
-        for labels, slots, _ in places:
-            classes = [counters.total(slots, name, i) for i in range(len(BOUNDS_S) + 1)]
-            times += histogram(labels, BOUNDS_S, classes, counters.total(slots, f"{name}_ns") / 1e9)
-        yield metric, times
-    states = [registry.state(slots[0]) for _, slots, _ in places]
+        classes = [counted(name, index) for index in range(len(BOUNDS_S) + 1)]
+        totals = [total / 1e9 for total in counted(f"{name}_ns")]
+        yield metric, histogram_columns(series.labels, BOUNDS_S, classes, totals)
+    hot = _Columns(segment, segment.destination(0).base, "Destination", used)
+    words = list(map(unpack, series.firsts(hot.column("word"))))
     yield (
         STATE,
-        [
-            ((*labels, each.name.lower()), float(state == each))
-            for (labels, _, _), state in zip(places, states, strict=True)
-            for each in State
-        ],
+        [series.column([int(w[0] is each) for w in words], (each.name.lower(),)) for each in State],
     )
-    yield STATE_CHANGES, [(labels, registry.changes(slots[0])) for labels, slots, _ in places]
-    yield (
-        STATE_TIME,
-        [(labels, segment.destination(slots[0]).changed_ns / 1e9) for labels, slots, _ in places],
-    )
-    yield (
-        CONSECUTIVE_FAILURES,
-        [(labels, registry.failures(slots[0])) for labels, slots, _ in places],
-    )
-    yield WEIGHT, [(labels, record.weight) for labels, _, record in places]
-    yield PRIORITY, [(labels, record.priority) for labels, _, record in places]
-    yield ADDRESSES, [(labels, len(record.addresses)) for labels, _, record in places]
-    yield from probe_samples.of_destinations(
-        segment, [(labels, slots) for labels, slots, _ in places]
-    )
+    bases = series.firsts(hot.column("changes_base"))
+    changes = [(w[2] - base) & CHANGES_MASK for w, base in zip(words, bases, strict=True)]
+    yield STATE_CHANGES, [series.column(changes)]
+    changed = series.firsts(hot.column("changed_ns"))
+    yield STATE_TIME, [series.column([each / 1e9 for each in changed])]
+    yield CONSECUTIVE_FAILURES, [series.column([w[1] for w in words])]
+    yield WEIGHT, [series.column([record.weight for record in series.records])]
+    yield PRIORITY, [series.column([record.priority for record in series.records])]
+    yield ADDRESSES, [series.column([len(record.addresses) for record in series.records])]
+    yield from probe_samples.of_destinations(segment, series)
 
 
-Place = tuple[tuple[str, str, str], list[int], DestinationRecord]
+class _Columns:
+    """Fields of an array of structs, of all its elements at once."""
 
+    def __init__(self, segment: Segment, base: int, struct: str, used: int) -> None:
+        self._memory = segment.memory
+        self._base, self._used = base, used
+        self._fields = FIELDS[struct]
+        self._stride = SIZES[struct] // 8
 
-def _places(one: SetRecord) -> list[Place]:
-    """Destinations of a set by URI: one that stands in it twice is one series, with both counts."""
-    found: dict[str, Place] = {}
-    for record in one.destinations:
-        labels = (one.partition, str(one.id), record.uri)
-        found.setdefault(record.uri, (labels, [], record))[1].append(record.slot)
-    return list(found.values())
+    def column(self, field: str, index: int = 0) -> list[int]:
+        at = self._base + self._fields[field][0] + 8 * index
+        return self._memory.words(at, self._used, self._stride)
 
 
 class _Sums:
-    """Counter rows of all workers that have started, read once."""
+    """Counters of all workers that have started, summed."""
 
     def __init__(self, segment: Segment, struct: str, used: int) -> None:
-        self._fields = FIELDS[struct]
-        self._stride = SIZES[struct] // 8
         first = segment.set_counters if struct == "SetCounters" else segment.counters
+        self._used = used
         self._rows = [
-            segment.memory.words(first(rank, 0).base, used * self._stride)
-            for rank in ranks_of(segment)
+            _Columns(segment, first(rank, 0).base, struct, used) for rank in ranks_of(segment)
         ]
 
-    def value(self, slot: int, field: str, index: int = 0) -> int:
-        """A field of one slot, summed over the workers."""
-        at = slot * self._stride + self._fields[field][0] // 8 + index
-        return sum(row[at] for row in self._rows if at < len(row))
-
-    def total(self, slots: Sequence[int], field: str, index: int = 0) -> int:
-        """A field summed over slots and workers."""
-        return sum(self.value(slot, field, index) for slot in slots)
+    def column(self, field: str, index: int = 0) -> list[int]:
+        """A field of every slot."""
+        total = [0] * self._used
+        for row in self._rows:
+            total = list(map(add, total, row.column(field, index)))
+        return total
 
 
 def ranks_of(segment: Segment) -> list[int]:

@@ -1,12 +1,14 @@
 """The exporter: Prometheus's view of the farm over HTTP, read from the segment.
 
-``/metrics`` is prometheus_client's own exposition (text or OpenMetrics, gzip, ``name[]``);
+``/metrics`` in the plain text format is written by `ds_farm.exposition`, which is quick; who takes
+OpenMetrics alone, or asks for names (``name[]``), gets prometheus_client's own exposition.
 ``/healthz`` says that this process serves; ``/readyz`` that the farm can take calls.  It writes
 nothing but its own process slot.
 """
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import platform
 import threading
@@ -19,15 +21,19 @@ from prometheus_client.metrics_core import Metric as Exposed
 from prometheus_client.registry import Collector
 
 import ds_farm
-from ds_farm import metrics
+from ds_farm import exposition, metrics
 from ds_farm.dispatch.registry import Registry
-from ds_farm.metric import Metric, Sample
+from ds_farm.metric import Family, Metric, Sample, samples_of
 from shm.segment import Segment
 from workers.httpd import answer, serve
 from workers.process import ProcessContext
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+MOST_COMPRESSED = 4 << 20
+GZIP_LEVEL = 1
 
 
 class FarmCollector(Collector):
@@ -39,16 +45,24 @@ class FarmCollector(Collector):
         self._build = build
         self._guard = threading.Lock()
 
+    def _collect(self) -> Iterable[Family]:
+        return metrics.collect(self._segment, self._registry, self._build, time.monotonic_ns())
+
     def collect(self) -> Iterable[Exposed]:
         with self._guard:  # scrapes at the same moment share the decoded table
-            found = metrics.collect(self._segment, self._registry, self._build, time.monotonic_ns())
-            return [_exposed(metric, samples) for metric, samples in found]
+            return [exposed(metric, samples_of(rows)) for metric, rows in self._collect()]
+
+    def text(self) -> bytes:
+        """The same in the text format."""
+        with self._guard:
+            return exposition.text(self._collect())
 
     def describe(self) -> Iterable[Exposed]:
-        return [_exposed(metric, ()) for metric in metrics.METRICS]
+        return [exposed(metric, ()) for metric in metrics.METRICS]
 
 
-def _exposed(metric: Metric, samples: Iterable[Sample]) -> Exposed:
+def exposed(metric: Metric, samples: Iterable[Sample]) -> Exposed:
+    """A family in the library's words."""
     exposed = Exposed(metric.name.removesuffix("_total"), metric.help, metric.kind)
     if metric.kind == "histogram":
         for (*values, part), value in samples:
@@ -81,13 +95,16 @@ def not_ready(segment: Segment, now_ns: int) -> str:
 def application(segment: Segment, build: metrics.Build) -> WSGIApplication:
     """The paths that the exporter serves."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(FarmCollector(segment, build))
+    collector = FarmCollector(segment, build)
+    registry.register(collector)
     expose = make_wsgi_app(registry)
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] != "GET":
             return answer(start_response, "405 Method Not Allowed", b"GET only\n")
         match environ.get("PATH_INFO", "/"):
+            case "/metrics" if _wants_text(environ):
+                return _plain(environ, start_response, collector.text())
             case "/metrics":
                 exposed: Iterable[bytes] = expose(environ, start_response)
                 return exposed
@@ -102,6 +119,23 @@ def application(segment: Segment, build: metrics.Build) -> WSGIApplication:
         return answer(start_response, "404 Not Found", b"not here\n")
 
     return app
+
+
+def _wants_text(environ: WSGIEnvironment) -> bool:
+    """It takes the plain format, as every Prometheus does, and wants all of it."""
+    accepted = environ.get("HTTP_ACCEPT") or "*/*"
+    takes_it = "text/plain" in accepted or "*/*" in accepted
+    return takes_it and not environ.get("QUERY_STRING")
+
+
+def _plain(environ: WSGIEnvironment, start_response: StartResponse, body: bytes) -> list[bytes]:
+    headers = [("Content-Type", exposition.CONTENT_TYPE)]
+    # Compressing what is long takes longer than sending it, on the way that a scrape goes.
+    if "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "") and len(body) <= MOST_COMPRESSED:
+        body = gzip.compress(body, GZIP_LEVEL)
+        headers.append(("Content-Encoding", "gzip"))
+    start_response("200 OK", [*headers, ("Content-Length", str(len(body)))])
+    return [body]
 
 
 def main(context: ProcessContext) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from ds_farm.dispatch.table import Table
 from ds_farm.metric import Family, Metric, histogram
 from ds_farm.probe.prober import Result
 from ds_farm.probe.rtt import BOUNDS_S
+from ds_farm.probe.series import Series
 from shm._native import FIELDS, SIZES
 from shm.segment import Segment
 
@@ -70,8 +71,6 @@ METRICS = (
 _WORDS = SIZES["Probe"] // 8
 _AT = {name: offset // 8 for name, (offset, _) in FIELDS["Probe"].items()}
 
-Labels = tuple[str, ...]
-
 
 def of_farm(segment: Segment) -> Iterator[Family]:
     """What concerns all probes."""
@@ -90,26 +89,23 @@ def of_sets(segment: Segment, table: Table) -> Iterator[Family]:
     yield SET_PROBE_RTT, samples
 
 
-def of_destinations(
-    segment: Segment, places: Sequence[tuple[Labels, Sequence[int]]]
-) -> Iterator[Family]:
-    """What concerns each destination: its labels, and the slots that it has."""
-    used = segment.header.destinations_used
-    words = segment.memory.words(segment.probe(0).base, used * _WORDS)
+def of_destinations(segment: Segment, series: Series) -> Iterator[Family]:
+    """What concerns each destination."""
+    base, used = segment.probe(0).base, segment.header.destinations_used
 
-    def total(slots: Sequence[int], name: str, index: int = 0) -> int:
-        return sum(words[slot * _WORDS + _AT[name] + index] for slot in slots)
+    def column(name: str, index: int = 0) -> list[int]:
+        return segment.memory.words(base + 8 * (_AT[name] + index), used, _WORDS)
 
     for metric, name in ((PROBES, "number"), (PROBE_RETRANSMISSIONS, "retransmissions")):
-        yield metric, [(labels, total(slots, name)) for labels, slots in places]
+        yield metric, [series.column(series.sums(column(name)))]
     yield (
         PROBE_RESULTS,
         [
-            ((*labels, result.name.lower()), total(slots, "results", result))
-            for labels, slots in places
+            series.column(series.sums(column("results", result)), (result.name.lower(),))
             for result in Result
         ],
     )
-    yield PROBE_STATUS, [(labels, total(slots[:1], "status")) for labels, slots in places]
+    yield PROBE_STATUS, [series.column(series.firsts(column("status")))]
     for metric, name in ((PROBE_RTT, "rtt_ns"), (PROBE_RTT_SMOOTHED, "rtt_smoothed_ns")):
-        yield metric, [(labels, total(slots[:1], name) / 1e9) for labels, slots in places]
+        times = series.firsts(column(name))
+        yield metric, [series.column([each / 1e9 for each in times])]

@@ -241,3 +241,27 @@ def test_switched_off_it_does_not_run(real: Stage) -> None:
     with real:
         assert not real.pid(Role.EXPORTER)
         assert "metrics http" not in real.log()
+
+
+PROMETHEUS_ASKS = (
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
+
+
+def test_prometheus_gets_the_quick_format(farm: Stage) -> None:
+    """It takes both, and reads the same in either."""
+    _, headers, body = get(farm, "/metrics", Accept=PROMETHEUS_ASKS)
+    assert headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    _, _, other = get(farm, "/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    names = {line.split("{")[0].split()[0] for line in body.decode().splitlines() if line[0] != "#"}
+    others = {
+        line.split("{")[0].split()[0] for line in other.decode().splitlines() if line[0] != "#"
+    }
+    assert names == others
+
+
+def test_short_expositions_are_compressed_for_who_wants_it(farm: Stage) -> None:
+    _, headers, body = get(farm, "/metrics", **{"Accept-Encoding": "gzip"})
+    assert headers["Content-Encoding"] == "gzip"
+    assert b"ds_farm_up 1\n" in gzip.decompress(body)
