@@ -257,3 +257,14 @@ def test_calls_bench_endure(tmp_path: Path) -> None:
     assert result["open"] == 0
     assert result["reloads"] > 1
     assert {"worker 0", "worker 1", "loader", "timer"} <= result["memory_kib"].keys()
+
+
+def test_scrape_bench(tmp_path: Path) -> None:
+    result, printed = _bench("scrape", tmp_path / "scrape.json")
+    assert [part["scraped"] for part in result["parts"]] == [False, True]
+    quiet, scraped = result["parts"]
+    assert not quiet["scrapes_s"]
+    assert scraped["scrapes_s"]
+    assert scraped["bytes"] > 200 * 1000
+    assert quiet["lost"] == scraped["lost"] == 0
+    assert "scraped / undisturbed" in printed
