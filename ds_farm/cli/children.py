@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ds_farm.cli.mi import ask, find_address, refuse_error
-from ds_farm.cli.options import CONFIG_NAME, refuse
+from ds_farm.cli.options import CONFIG_NAME, FarmConfigOption, UrlOption, refuse
 
 WAIT_S = 15.0
 TURN_S = 0.05
@@ -19,13 +19,8 @@ def children(
     count: Annotated[
         int | None, typer.Argument(min=1, metavar="[N]", help="Have so many from now on.")
     ] = None,
-    config: Annotated[
-        Path, typer.Option("-c", "--config", metavar="FILE", help="Configuration of the farm.")
-    ] = Path(CONFIG_NAME),
-    url: Annotated[
-        str | None,
-        typer.Option("--url", metavar="URL", help="Its MI address instead: http://host:port/mi."),
-    ] = None,
+    config: FarmConfigOption = Path(CONFIG_NAME),
+    url: UrlOption = None,
 ) -> None:
     """Show how many SIP workers a running farm has, or give it another number while calls flow.
 

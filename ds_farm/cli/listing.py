@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ds_farm.cli.options import CONFIG_NAME, NOT_REACHABLE, load_config, refuse
+from ds_farm.cli.options import (
+    NOT_REACHABLE,
+    NameConfigOption,
+    NameOption,
+    farm_name,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from ds_farm.status import DestinationStatus, FarmStatus
 
-DEFAULT_NAME = "ds_farm"
-
 
 def list_destinations(
-    name: Annotated[
-        str | None, typer.Option("-n", "--name", metavar="NAME", help="Name of the farm.")
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option("-c", "--config", metavar="FILE", help="Take the name from this file."),
-    ] = None,
+    name: NameOption = None,
+    config: NameConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show sets, destinations and their states from a running farm.
@@ -36,12 +34,9 @@ def list_destinations(
     from ds_farm.dispatch.registry import Registry  # noqa: PLC0415 - the same
     from shm.errors import SegmentError  # noqa: PLC0415 - the same
 
-    if name is None:
-        if config is None and Path(CONFIG_NAME).exists():
-            config = Path(CONFIG_NAME)
-        name = load_config(config).farm.name if config else DEFAULT_NAME
+    farm = farm_name(name, config)
     try:
-        segment = status.attach(name)
+        segment = status.attach(farm)
         found = status.read(segment, Registry(segment))
     except SegmentError as error:
         refuse(str(error), NOT_REACHABLE)

@@ -9,7 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ds_farm.cli.options import CONFIG_NAME, NOT_REACHABLE, load_config, refuse
+from ds_farm.cli.options import (
+    CONFIG_NAME,
+    NOT_REACHABLE,
+    FarmConfigOption,
+    UrlOption,
+    load_config,
+    refuse,
+)
 
 Json = Any
 MOST_REPLY_BYTES = 64 << 20
@@ -22,13 +29,8 @@ def mi(
         list[str] | None,
         typer.Argument(metavar="[ARGUMENT]...", help="By place, or all of them as name=value."),
     ] = None,
-    config: Annotated[
-        Path, typer.Option("-c", "--config", metavar="FILE", help="Configuration of the farm.")
-    ] = Path(CONFIG_NAME),
-    url: Annotated[
-        str | None,
-        typer.Option("--url", metavar="URL", help="Its MI address instead: http://host:port/mi."),
-    ] = None,
+    config: FarmConfigOption = Path(CONFIG_NAME),
+    url: UrlOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Run a command of the management interface, as opensips-cli does.

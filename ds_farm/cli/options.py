@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ds_farm.config.rules import Location
 
 CONFIG_NAME = "ds_farm.toml"
+DEFAULT_NAME = "ds_farm"
 
 REFUSED = 1
 NOT_REACHABLE = 3
@@ -23,6 +24,21 @@ ConfigOption = Annotated[
     Path, typer.Option("-c", "--config", metavar="FILE", help="Configuration file.")
 ]
 
+
+FarmConfigOption = Annotated[
+    Path, typer.Option("-c", "--config", metavar="FILE", help="Configuration of the farm.")
+]
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help="Its MI address instead: http://host:port/mi."),
+]
+NameOption = Annotated[
+    str | None, typer.Option("-n", "--name", metavar="NAME", help="Name of the farm.")
+]
+NameConfigOption = Annotated[
+    Path | None,
+    typer.Option("-c", "--config", metavar="FILE", help="Take the name from this file."),
+]
 
 SetOption = Annotated[
     list[str] | None,
@@ -49,6 +65,15 @@ def load_config(path: Path, settings: Sequence[str] = (), *, for_run: bool = Fal
         if not path.exists():
             print("'ds-farm init' writes a configuration to start with", file=sys.stderr)
         raise typer.Exit(REFUSED) from None
+
+
+def farm_name(name: str | None, config: Path | None) -> str:
+    """The name given, else that of the configuration given or in this folder, else the default."""
+    if name is not None:
+        return name
+    if config is None and Path(CONFIG_NAME).exists():
+        config = Path(CONFIG_NAME)
+    return load_config(config).farm.name if config else DEFAULT_NAME
 
 
 def parse_setting(text: str) -> tuple[Location, object]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ds_farm.cli.mi import ask, find_address, refuse_error
-from ds_farm.cli.options import CONFIG_NAME
+from ds_farm.cli.options import CONFIG_NAME, FarmConfigOption, UrlOption
 
 Key = tuple[str, str, str]
 """Partition, set and URI of a destination."""
@@ -25,13 +25,8 @@ def reload(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Take the states of the database, keep none.")
     ] = False,
-    config: Annotated[
-        Path, typer.Option("-c", "--config", metavar="FILE", help="Configuration of the farm.")
-    ] = Path(CONFIG_NAME),
-    url: Annotated[
-        str | None,
-        typer.Option("--url", metavar="URL", help="Its MI address instead: http://host:port/mi."),
-    ] = None,
+    config: FarmConfigOption = Path(CONFIG_NAME),
+    url: UrlOption = None,
 ) -> None:
     """Make a running farm read its database again, wait, and show what changed.
 

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ds_farm.cli.options import CONFIG_NAME, NOT_REACHABLE, load_config, refuse
+from ds_farm.cli.options import (
+    NOT_REACHABLE,
+    NameConfigOption,
+    NameOption,
+    farm_name,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from ds_farm.dispatch.registry import Registry
     from ds_farm.watch import Look
     from shm.segment import Segment
 
-DEFAULT_NAME = "ds_farm"
 PIPE_WIDTH, PIPE_HEIGHT = 200, 10_000
 
 
 def top(
-    name: Annotated[
-        str | None, typer.Option("-n", "--name", metavar="NAME", help="Name of the farm.")
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option("-c", "--config", metavar="FILE", help="Take the name from this file."),
-    ] = None,
+    name: NameOption = None,
+    config: NameConfigOption = None,
     interval: Annotated[
         float, typer.Option("-d", "--interval", min=0.1, max=3600, help="Seconds between looks.")
     ] = 1.0,
@@ -45,12 +44,9 @@ def top(
     from ds_farm.dispatch.registry import Registry  # noqa: PLC0415 - the same
     from shm.errors import SegmentError  # noqa: PLC0415 - the same
 
-    if name is None:
-        if config is None and Path(CONFIG_NAME).exists():
-            config = Path(CONFIG_NAME)
-        name = load_config(config).farm.name if config else DEFAULT_NAME
+    farm = farm_name(name, config)
     try:
-        segment = status.attach(name)
+        segment = status.attach(farm)
         _show(segment, Registry(segment), interval, count)
     except SegmentError as error:
         refuse(str(error), NOT_REACHABLE)
