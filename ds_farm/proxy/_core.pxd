@@ -37,6 +37,7 @@ cdef class Core:
     ) except -1
     cdef bint expire(self, uint64_t now_ns) except -1
     cdef uint64_t next_ns(self) noexcept
+    cdef int _renew_request(self) except -1
     cdef void _use_request(self, BaseRequest request)
     cdef int receive_handed(self, Inbox inbox, uint64_t now_ns) except -1
     cdef int _datagram(

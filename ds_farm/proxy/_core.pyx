@@ -89,10 +89,16 @@ cdef class Core:
 
     cdef void _use_request(self, BaseRequest request):
         self.request = request
-        self._own_references = 2  # `self.request` and the local name in `_datagram`
+        self._own_references = 2  # `self.request`, and while it is counted one more
         if self.relay is not None:
             self.relay.request = request
             self._own_references = 3
+
+    cdef int _renew_request(self) except -1:
+        """If a route has kept the request, the next one gets an object of its own."""
+        if Py_REFCNT(self.request) > self._own_references:
+            self._use_request(self._make_request())
+        return 0
 
     cdef int receive(self, Inbox inbox, int listener, uint64_t now_ns) except -1:
         """Take a batch that came in by one socket; what is to be sent is in `out` then."""
@@ -102,6 +108,7 @@ cdef class Core:
         for i in range(inbox.count):
             ds_count(&self.counters.received_bytes, inbox.length[i])
             self._datagram(inbox.data[i], inbox.length[i], &inbox.source[i], listener, FRESH)
+            self._renew_request()
         return 0
 
     cdef int receive_handed(self, Inbox inbox, uint64_t now_ns) except -1:
@@ -119,6 +126,7 @@ cdef class Core:
                 self.refused(data, length, &handed.source, now_ns)
             else:
                 self._datagram(data, length, &handed.source, handed.listener, handed.step)
+            self._renew_request()
         return 0
 
     cdef int refused(
@@ -157,6 +165,7 @@ cdef class Core:
         cdef bytes text = ip.encode()
         parse_ip(text, 0, len(text), port, &to)
         self.refused(sent, len(sent), &to, now_ns)
+        self._renew_request()
         return self.out.take()
 
     cdef bint expire(self, uint64_t now_ns) except -1:
@@ -164,7 +173,9 @@ cdef class Core:
         if self.relay is None:
             return False
         self.relay.now_ns = now_ns
-        return self.relay.expire()
+        is_more = self.relay.expire()
+        self._renew_request()
+        return is_more
 
     cdef uint64_t next_ns(self) noexcept:
         """When `expire` has something to do, 0 for never."""
@@ -189,6 +200,7 @@ cdef class Core:
             self.relay.now_ns = max(now_ns, self.relay.now_ns)
         ds_count(&self.counters.received_bytes, len(data))
         self._datagram(data, len(data), &source, listener, FRESH)
+        self._renew_request()
         return self.out.take()
 
     cdef int _datagram(
@@ -220,9 +232,6 @@ cdef class Core:
             return self._request_in(request, 0 if step == FRESH else step)
         finally:
             request.end()
-            if Py_REFCNT(request) > self._own_references:
-                # The routing function kept it: the next request gets an object of its own.
-                self._use_request(self._make_request())
 
     cdef bint _give(
         self, const unsigned char *data, Message *m, const Peer *source, int listener, int owner,

@@ -174,6 +174,36 @@ def test_changed_failure_response_waits_changed() -> None:
         assert busy.one("X-From") == b"192.0.2.1"
 
 
+def test_object_that_a_route_has_kept_is_over_and_used_no_more() -> None:
+    kept: list[Request] = []
+
+    def route(request: Request) -> None:
+        request.t_on_reply(kept.append)
+        request.t_on_failure(kept.append)
+        relay(request)
+
+    with Stage(route) as stage:
+        (first,) = stage.invite()
+        stage.answer(first, "180 Ringing")
+        (second,) = stage.invite()
+        stage.answer(second, "500 No")
+        assert len(kept) == 3  # the reply, then the reply and the failure of the other call
+        for one in kept:
+            with pytest.raises(RuntimeError, match="over"):
+                one.hdr("To")
+        assert kept[0] is not kept[1]
+        assert all(one is not stage.script.core.request for one in kept)
+
+
+def test_object_that_nobody_has_kept_serves_on() -> None:
+    with Stage(relay) as stage:
+        before = id(stage.script.core.request)
+        for _ in range(3):
+            (sent,) = stage.invite()
+            stage.answer(sent, "200 OK")
+            assert id(stage.script.core.request) == before
+
+
 # -- failure routes
 
 
