@@ -15,6 +15,7 @@ TEMPLATE = Path(__file__).with_name("kamailio.cfg")
 MODULES = ("/usr/lib/*/kamailio/modules", "/usr/lib*/kamailio/modules")
 READY_S = 15.0
 STOP_S = 10.0
+SHARED_MB = "1024"
 
 
 def find_kamailio() -> str | None:
@@ -61,7 +62,11 @@ class Kamailio:
         config.write_text(re.sub(r"@([A-Z]+)@", lambda at: names[at[1]], TEMPLATE.read_text()))
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [binary, "-f", str(config), "-DD", "-E", "-Y", str(directory)],
+                [
+                    *(binary, "-f", str(config), "-DD", "-E", "-Y", str(directory)),
+                    # Its transactions stay for seconds: with the default it runs out of memory.
+                    *(("-m", SHARED_MB) if stateful else ()),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
