@@ -53,7 +53,7 @@ def test_states_that_follow_and_a_destination_that_goes_and_comes(tmp_path: Path
             host = own_host()
             servers[name] = start(name, host, free_port(host))
         rows = [Row(server.uri) for server in servers.values()]
-        settings = {"ds_ping_interval": 1, "ds_probing_mode": 1, "ds_probing_threshhold": 2}
+        settings = {"ds_ping_interval": 2, "ds_probing_mode": 1, "ds_probing_threshhold": 2}
         farm = stack.enter_context(Farm(tmp_path, [], settings={"dispatcher": settings}))
         set_later = servers["held"].uri
         farm.reload(rows)
@@ -69,17 +69,17 @@ def test_states_that_follow_and_a_destination_that_goes_and_comes(tmp_path: Path
             return found.state is state and (name == "held" or found.results.get(result, 0) >= 2)
 
         for name in SCENES:
-            until(partial(is_as_expected, name), f"{name} as expected", 10.0)
+            until(partial(is_as_expected, name), f"{name} as expected", 20.0)
         assert now("slow").rtt_s >= 0.7
         assert now("404").status == 404
         assert now("503").status == 503
 
         gone = servers["good"]
         gone.close()
-        until(lambda: now("good").state is State.PROBING, "the loss noticed", 10.0)
+        until(lambda: now("good").state is State.PROBING, "the loss noticed", 20.0)
         assert now("good").results.get(Result.REFUSED, 0) >= 1
         states = farm.metrics().select("ds_farm_destination_state", destination=gone.uri)
         assert {s.labels["state"] for s in states if s.value == 1} == {"probing"}
         start("good", gone.host, gone.port)
-        until(lambda: now("good").state is State.ACTIVE, "its return noticed", 10.0)
+        until(lambda: now("good").state is State.ACTIVE, "its return noticed", 20.0)
         assert now("held").state is State.INACTIVE
