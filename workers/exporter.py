@@ -2,6 +2,7 @@
 
 ``/metrics`` in the plain text format is written by `ds_farm.exposition`, which is quick; who takes
 OpenMetrics alone, or asks for names (``name[]``), gets prometheus_client's own exposition.
+With ``metrics.basic_auth_users`` both ask for a password.
 ``/healthz`` says that this process serves; ``/readyz`` that the farm can take calls.  It writes
 nothing but its own process slot.
 """
@@ -26,11 +27,15 @@ from ds_farm.dispatch.registry import Registry
 from ds_farm.metric import Family, Metric, Sample, samples_of
 from shm.segment import Segment
 from workers.httpd import answer, serve
+from workers.https import Certificates, Passwords
 from workers.process import ProcessContext
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+
+FREE = frozenset({"/healthz", "/readyz"})
+"""Who asks whether we live has no password: a load balancer, the kubelet."""
 
 MOST_COMPRESSED = 4 << 20
 GZIP_LEVEL = 1
@@ -146,4 +151,7 @@ def main(context: ProcessContext) -> None:
         native=is_native(),
         workers_configured=context.config.farm.children,
     )
-    serve(context, application(context.segment, build))
+    settings = context.config.metrics
+    passwords = Passwords(settings.basic_auth_users, "ds_farm metrics", FREE)
+    app = passwords.protect(application(context.segment, build))
+    serve(context, app, Certificates.of(settings))

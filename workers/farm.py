@@ -167,7 +167,9 @@ class Farm:
         places = [f"udp:{listener.address}" for listener in self.listeners]
         for key, name, path in SERVICES:
             if key in self.streams:
-                places.append(f"{name} http://{bound_address(self.streams[key])}{path}")
+                is_tls = name == "metrics" and self.config.metrics.tls_cert_file
+                scheme = "https" if is_tls else "http"
+                places.append(f"{name} {scheme}://{bound_address(self.streams[key])}{path}")
         if shown := str(self.places_of_mi):
             places.append(shown)
         return ", ".join(places)

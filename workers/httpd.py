@@ -17,6 +17,7 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from workers.https import Certificates
 from workers.process import GRACEFUL, ProcessContext
 
 if TYPE_CHECKING:
@@ -46,7 +47,12 @@ class Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, listening: socket.socket, application: WSGIApplication) -> None:
+    def __init__(
+        self,
+        listening: socket.socket,
+        application: WSGIApplication,
+        certificates: Certificates | None = None,
+    ) -> None:
         address = listening.getsockname()
         super().__init__(address, _Handler, bind_and_activate=False)
         self.socket.close()
@@ -57,6 +63,7 @@ class Server(ThreadingMixIn, WSGIServer):
         self.set_app(application)
         self._open: dict[socket.socket, float] = {}
         self._guard = threading.Lock()
+        self._certificates = certificates
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._guard:
@@ -68,6 +75,22 @@ class Server(ThreadingMixIn, WSGIServer):
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self._certificates is None:
+            super().finish_request(request, client_address)
+            return
+        # In the client's own thread: a handshake waits for the client.
+        secured = self._certificates.context().wrap_socket(
+            request, server_side=True, do_handshake_on_connect=False
+        )
+        with self._guard:  # the plain socket is an empty shell from here on
+            self._open[secured] = self._open.pop(request)
+        try:
+            secured.do_handshake()
+            super().finish_request(secured, client_address)
+        finally:
+            self.shutdown_request(secured)
 
     def shutdown_request(self, request: Any) -> None:
         with self._guard:
@@ -98,9 +121,13 @@ class Server(ThreadingMixIn, WSGIServer):
             time.sleep(0.01)
 
 
-def serve(context: ProcessContext, application: WSGIApplication) -> None:
+def serve(
+    context: ProcessContext,
+    application: WSGIApplication,
+    certificates: Certificates | None = None,
+) -> None:
     """The loop of such a process, until it is told to stop."""
-    server = Server(context.listening, application)
+    server = Server(context.listening, application, certificates)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     context.ready()

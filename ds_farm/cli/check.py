@@ -38,6 +38,7 @@ def check(config: ConfigOption = Path(CONFIG_NAME), settings: SetOption = None) 
     findings.summary.append(f"configuration {config}: farm {loaded.farm.name!r}")
     _check_route_module(loaded, findings)
     _check_variables(loaded, findings)
+    _check_certificates(loaded, findings)
     results = list(_check_databases(loaded, findings))
     _check_route_sets(loaded, results, findings)
     for text in findings.problems:
@@ -77,6 +78,18 @@ def _check_variables(config: Config, findings: Findings) -> None:
 
     for key, text in unknown_variables(config.dispatcher):
         findings.problems.append(str(problem_at(config.path, ("dispatcher", key), text)))
+
+
+def _check_certificates(config: Config, findings: Findings) -> None:
+    from ds_farm.config import problem_at  # noqa: PLC0415 - keeps `--help` quick
+    from workers.https import Certificates  # noqa: PLC0415 - the same
+
+    try:
+        if Certificates.of(config.metrics):
+            findings.summary.append(f"certificate {config.metrics.tls_cert_file}")
+    except ConfigError as error:
+        key = ("metrics", "tls_cert_file")
+        findings.problems.append(str(problem_at(config.path, key, str(error))))
 
 
 def _check_databases(config: Config, findings: Findings) -> Iterator[LoadResult]:

@@ -23,6 +23,7 @@ from ds_farm.config.types import (
     FarmName,
     Nameservers,
     OptionalEndpoint,
+    OptionalFile,
     OptionalPath,
     OptionalText,
     RegularExpression,
@@ -32,6 +33,7 @@ from ds_farm.config.types import (
     Sockets,
     Subscribers,
     Switch,
+    Users,
 )
 
 DEFAULT_MAX_CHILDREN = 32
@@ -209,6 +211,24 @@ class MetricsConfig(Section):
     listen: OptionalEndpoint = Field(
         default=opensips.Endpoint("127.0.0.1", 9464),
         description='HTTP address of /metrics; "" switches it off.',
+    )
+    tls_cert_file: OptionalFile = Field(
+        default=None,
+        description="Certificate and its chain (PEM): /metrics is HTTPS then. A relative path "
+        "starts at this file's folder; a renewed file is read again by itself.",
+    )
+    tls_key_file: OptionalFile = Field(
+        default=None, description="Key of the certificate (PEM, not encrypted)."
+    )
+    tls_client_ca_file: OptionalFile = Field(
+        default=None,
+        description="If it is set, clients need a certificate that one of these (PEM) has signed.",
+    )
+    basic_auth_users: Users = Field(
+        default_factory=dict,
+        repr=False,
+        description='Who may read /metrics: {user = "$2y$10$..."}, with the bcrypt hash of a '
+        "password, as htpasswd -nB prints it. /healthz and /readyz ask for none.",
     )
 
 

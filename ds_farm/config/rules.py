@@ -54,6 +54,18 @@ def _http(config: Config) -> Iterator[Finding]:
         )
 
 
+def _https(config: Config) -> Iterator[Finding]:
+    metrics = config.metrics
+    cert, key = ("metrics", "tls_cert_file"), ("metrics", "tls_key_file")
+    if (metrics.tls_cert_file is None) != (metrics.tls_key_file is None):
+        yield Finding((cert, key), "tls_cert_file and tls_key_file are needed both")
+    if metrics.tls_client_ca_file and not metrics.tls_cert_file:
+        yield Finding(
+            (("metrics", "tls_client_ca_file"),),
+            "there is no TLS without tls_cert_file and tls_key_file",
+        )
+
+
 def _partition_key(config: Config, name: str, key: str) -> Location:
     """Where a partition sets ``key``, or else where it is described."""
     if name in config.dispatcher.partitions:
@@ -146,6 +158,7 @@ RULES: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     _children,
     _sockets,
     _http,
+    _https,
     _database,
     _blacklists,
     _route,

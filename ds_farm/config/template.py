@@ -56,7 +56,8 @@ def _lines(section: type[Section], values: Mapping[str, object]) -> Iterator[str
 def _default(section: type[Section], name: str, field: FieldInfo) -> object:
     if name == "children":  # it follows the machine: the model knows how
         return getattr(section(), name)
-    return "" if name in _LISTS_IN_ONE_TEXT else field.default
+    default = field.get_default(call_default_factory=True)
+    return "" if name in _LISTS_IN_ONE_TEXT else default
 
 
 def toml_value(value: object) -> str:
@@ -65,6 +66,9 @@ def toml_value(value: object) -> str:
         return '""'
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(toml_value(item) for item in value)}]"
+    if isinstance(value, dict):
+        items = [f"{json.dumps(key)} = {toml_value(item)}" for key, item in value.items()]
+        return f"{{ {', '.join(items)} }}" if items else "{}"
     if isinstance(value, (Endpoint, Path)):
         return toml_value(str(value))
     if isinstance(value, str):

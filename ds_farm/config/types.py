@@ -41,6 +41,8 @@ T = TypeVar("T")
 _TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 """RFC 3261 25.1, token."""
 
+_BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|1\d|2\d|3[01])\$[./A-Za-z0-9]{53}")
+
 _TYPE_NAMES: dict[type, str] = {
     bool: "true or false",
     str: "text",
@@ -166,6 +168,30 @@ def _from_folder(text: str, info: ValidationInfo) -> str:
     return f"sqlite:///{(folder / relative[1]).absolute()}{relative[2] or ''}"
 
 
+def _file(value: object, info: ValidationInfo) -> Path | None:
+    """A path; a relative one is taken from the configuration's folder."""
+    text = "" if value is None else _text(value, "/etc/ds_farm/cert.pem")
+    if not text.strip():
+        return None
+    folder = (info.context or {}).get("folder")
+    return folder / text if isinstance(folder, Path) else Path(text)
+
+
+def _users(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError(f'got {describe(value)}, expected a table such as {{ name = "$2y$10$" }}')
+    for name, stored in value.items():
+        if ":" in name:
+            raise ValueError(f"the user name {name!r} has a colon (RFC 7617 section 2)")
+        # The hash is not shown: what stands here by mistake may be the password.
+        if not isinstance(stored, str) or not _BCRYPT.fullmatch(stored):
+            raise ValueError(
+                f"of user {name!r}: no bcrypt hash, expected $2y$, two digits, $, 53 characters, "
+                f"as htpasswd -nB prints it"
+            )
+    return dict(value)
+
+
 def _regular_expression(text: str) -> str:
     try:
         re.compile(text)
@@ -196,6 +222,8 @@ OptionalEndpoint = Annotated[Endpoint | None, _optional(parse_endpoint, "host:po
 OneNameserver = Annotated[Endpoint, _parsed(parse_nameserver, "192.0.2.53")]
 Nameservers = Annotated[tuple[OneNameserver, ...], BeforeValidator(as_list), Field(strict=False)]
 OptionalPath = Annotated[Path | None, _optional(Path, "a path")]
+OptionalFile = Annotated[Path | None, PlainValidator(_file)]
+Users = Annotated[dict[str, str], PlainValidator(_users)]
 DatabaseUrl = Annotated[str | None, PlainValidator(_database_url)]
 Column = Annotated[str, AfterValidator(_column)]
 Avp = Annotated[str, AfterValidator(check_avp)]

@@ -57,6 +57,21 @@ class Mistake:
 FILE = r"{dir}/ds_farm\.toml"
 
 MISTAKES = {
+    "certificate without key": Mistake(
+        rf"{FILE}:15: metrics\.tls_cert_file: tls_cert_file and tls_key_file are needed both",
+        "[route]",
+        '[metrics]\ntls_cert_file = "cert.pem"\n[route]',
+    ),
+    "certificate is not there": Mistake(
+        rf"{FILE}:15: metrics\.tls_cert_file: {{dir}}/cert\.pem: No such file or directory",
+        "[route]",
+        '[metrics]\ntls_cert_file = "cert.pem"\ntls_key_file = "key.pem"\n[route]',
+    ),
+    "password that is no hash": Mistake(
+        rf"{FILE}:15: metrics\.basic_auth_users: of user 'prometheus': no bcrypt hash, expected .*",
+        "[route]",
+        '[metrics]\nbasic_auth_users = { prometheus = "secret" }\n[route]',
+    ),
     "not TOML": Mistake(rf"{FILE}:3: not TOML: .*", "children = 2", "children = "),
     "unknown key": Mistake(
         rf"{FILE}:11: dispatcher\.ds_ping_intervall: unknown key, "
