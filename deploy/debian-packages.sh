@@ -32,6 +32,9 @@ venv|headers|python3-dev|compiles the message path
 test|sipp|sip-tester|SIPp, caller and destinations in the tests
 test|promtool|prometheus|promtool checks /metrics and the alert rules in the tests
 test|systemd-analyze|systemd|checks the unit in the tests
+test|sqlite3|sqlite3|runs the commands of README.md
+test|curl|curl|runs the commands of README.md
+test|ip|iproute2|a network of its own for the commands of README.md
 database|mariadbd|mariadb-server|the database of the MySQL tests
 bench|sipp|sip-tester|SIPp
 bench|kamailio|kamailio|what `make bench` compares with
