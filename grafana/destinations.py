@@ -79,6 +79,84 @@ DESTINATIONS = Dashboard(
             "reqps",
         ),
         Panel(
+            "Time to the first response",
+            (
+                Query(
+                    "histogram_quantile(0.5, sum by (destination, le) (rate("
+                    f"ds_farm_destination_first_response_seconds_bucket{{{SET}}}{RATE})))",
+                    "{{destination}} median",
+                ),
+                Query(
+                    "histogram_quantile(0.99, sum by (destination, le) (rate("
+                    f"ds_farm_destination_first_response_seconds_bucket{{{SET}}}{RATE})))",
+                    "{{destination}} 99 %",
+                ),
+            ),
+            "With transactions: from the request's first sending to any response.",
+            "s",
+        ),
+        Panel(
+            "Time to the final response",
+            (
+                Query(
+                    "histogram_quantile(0.5, sum by (destination, le) (rate("
+                    f"ds_farm_destination_final_response_seconds_bucket{{{SET}}}{RATE})))",
+                    "{{destination}} median",
+                ),
+                Query(
+                    "histogram_quantile(0.99, sum by (destination, le) (rate("
+                    f"ds_farm_destination_final_response_seconds_bucket{{{SET}}}{RATE})))",
+                    "{{destination}} 99 %",
+                ),
+            ),
+            "With transactions; of a call it is the time until somebody answers.",
+            "s",
+        ),
+        Panel(
+            "Transactions in flight",
+            (
+                Query(
+                    f"sum by (destination) (ds_farm_destination_transactions{{{SET}}})",
+                    "{{destination}}",
+                ),
+            ),
+            "Requests that wait for a final response.",
+        ),
+        Panel(
+            "Timeouts and failovers",
+            (
+                Query(
+                    "sum by (destination) "
+                    f"(rate(ds_farm_destination_timeouts_total{{{SET}}}{RATE})) > 0",
+                    "{{destination}} timed out",
+                ),
+                Query(
+                    "sum by (destination) "
+                    f"(rate(ds_farm_destination_failovers_away_total{{{SET}}}{RATE})) > 0",
+                    "away from {{destination}}",
+                ),
+                Query(
+                    "sum by (destination) "
+                    f"(rate(ds_farm_destination_failovers_total{{{SET}}}{RATE})) > 0",
+                    "to {{destination}}",
+                ),
+            ),
+            "No final response within fr_timeout; calls that went on to another destination.",
+            "ops",
+        ),
+        Panel(
+            "First choice",
+            (
+                Query(
+                    "sum by (destination) "
+                    f"(rate(ds_farm_destination_selected_total{{{SET}}}{RATE}))",
+                    "{{destination}}",
+                ),
+            ),
+            "Selections that had this destination first (first_hit_counter of ds_list).",
+            "ops",
+        ),
+        Panel(
             "Could not be sent",
             (
                 Query(

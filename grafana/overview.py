@@ -159,5 +159,26 @@ OVERVIEW = Dashboard(
             ),
             "A farm whose database is down serves the table that it has.",
         ),
+        Panel(
+            "States that wait for the database",
+            (
+                Query(f"sum(ds_farm_flush_pending{{{ME}}})", "changed states"),
+                Query(f"max(ds_farm_flush_lag_seconds{{{ME}}})", "seconds waited"),
+                Query(
+                    f"sum(increase(ds_farm_flush_failures_total{{{ME}}}{RATE}))", "failed writes"
+                ),
+            ),
+            "With persistent_state = 1: changed states that are not written back yet.",
+        ),
+        Panel(
+            "Names of destinations",
+            (
+                Query(f"sum by (result) (ds_farm_dns_names{{{ME}}})", "{{result}}"),
+                Query(
+                    f"sum(increase(ds_farm_dns_failures_total{{{ME}}}{RATE}))", "failed look-ups"
+                ),
+            ),
+            "A name that fails keeps the addresses that it had.",
+        ),
     ),
 )

@@ -20,7 +20,58 @@ WORKERS = Dashboard(
             "Part of its time that a worker spends with messages. Near 1: one more worker (TTIN), "
             "if a CPU is free.",
             "percentunit",
-            width=24,
+        ),
+        Panel(
+            "How long messages wait",
+            (
+                Query(
+                    "histogram_quantile(0.5, sum by (le) "
+                    f"(rate(ds_farm_worker_queue_wait_seconds_bucket{{{ME}}}{RATE})))",
+                    "median",
+                ),
+                Query(
+                    "histogram_quantile(0.99, sum by (le) "
+                    f"(rate(ds_farm_worker_queue_wait_seconds_bucket{{{ME}}}{RATE})))",
+                    "99 %",
+                ),
+            ),
+            "From the kernel's receipt to the worker's read. 99 % above 10 ms: one more worker, or "
+            "the host is too small.",
+            "s",
+        ),
+        Panel(
+            "Workers that the load needs",
+            (
+                Query(
+                    f"ceil(sum(rate(ds_farm_worker_busy_seconds_total{{{ME}}}{RATE})) / 0.6)",
+                    "needed",
+                ),
+                Query(f'sum(ds_farm_workers{{{ME},state="running"}})', "running"),
+            ),
+            "So many that each is busy for 60 % of its time; no more than the host has CPUs help.",
+        ),
+        Panel(
+            "Queues of the sockets",
+            (
+                Query(
+                    f"max by (worker) (ds_farm_worker_queue_bytes{{{ME}}} "
+                    f"/ ds_farm_worker_queue_limit_bytes{{{ME}}})",
+                    "worker {{worker}}",
+                ),
+            ),
+            "Filled part of the receive buffer. Full: the kernel drops.",
+            "percentunit",
+        ),
+        Panel(
+            "Drops of the kernel",
+            (
+                Query(
+                    f"sum by (worker) (rate(ds_farm_worker_kernel_drops_total{{{ME}}}{RATE}))",
+                    "worker {{worker}}",
+                ),
+            ),
+            "Datagrams for which a worker's queue had no room: more workers, or a larger buffer.",
+            "mps",
         ),
         Panel(
             "Messages received",
@@ -66,6 +117,36 @@ WORKERS = Dashboard(
                 ),
             ),
             "Datagrams that the kernel would not send.",
+            "mps",
+        ),
+        Panel(
+            "Transactions in memory",
+            (
+                Query(
+                    f"sum by (phase) (ds_farm_worker_transactions{{{ME}}})",
+                    "{{phase}}",
+                ),
+            ),
+            "Open ones wait for a final response; the others stay for what comes late (timers D to K).",
+        ),
+        Panel(
+            "Retransmissions and hand-overs",
+            (
+                Query(
+                    f"sum(rate(ds_farm_worker_repeated_requests_total{{{ME}}}{RATE}))",
+                    "repeated requests absorbed",
+                ),
+                Query(
+                    f"sum(rate(ds_farm_worker_retransmissions_total{{{ME}}}{RATE}))",
+                    "sent again",
+                ),
+                Query(
+                    f"sum(rate(ds_farm_worker_handed_over_total{{{ME}}}{RATE}))",
+                    "handed over to a call's owner",
+                ),
+            ),
+            "Sent again: a destination or a caller is late. Handed over: steering is off, or the "
+            "number of workers has changed.",
             "mps",
         ),
         Panel(
