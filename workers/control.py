@@ -128,7 +128,7 @@ def _event_route(config: Config) -> Callable[[Event], object] | None:
         return None
     from ds_farm.script.module import load_event_route  # noqa: PLC0415 - needs the compiled core
 
-    return load_event_route(config.route_module)
+    return load_event_route(config.route_module, config.module_text)
 
 
 def _warn(config: Config) -> None:

@@ -204,7 +204,7 @@ def keeps_transactions(config: Config) -> bool:
         choices = parse_choices(config.route.set, config.route.algorithm, config.route.flags)
         return any(choice.flags.failover for choice in choices)
     try:
-        text = config.route_module.read_text("utf-8", "replace")
+        text = config.module_text or config.route_module.read_text("utf-8", "replace")
     except OSError:
         return False  # the workers say what is wrong with it
     return any(name in text for name in STATEFUL)

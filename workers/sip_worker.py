@@ -204,7 +204,7 @@ class SipWorker:
     def _load_routes(self) -> Routes:
         config = self._context.config
         if config.route_module is not None:
-            return load_routes(config.route_module)
+            return load_routes(config.route_module, config.module_text)
         route = config.route
         return builtin_routes(route.set, route.algorithm, route.flags, route.failover_codes)
 

@@ -129,6 +129,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Start, tend, stop; returns the exit code."""
+        for note in self.farm.config.notes:
+            logger.info("%s", note)
         logger.info("farm %s: starting %d processes", self.settings.name, len(self.children))
         self._note_size()
         while self.phase is not Phase.ENDED:

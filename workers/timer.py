@@ -286,7 +286,7 @@ def _local_route(context: ProcessContext) -> LocalRoute | None:
         return None
     from ds_farm.script.module import load_routes  # noqa: PLC0415 - for who has a module alone
 
-    return load_routes(path).local_route
+    return load_routes(path, context.config.module_text).local_route
 
 
 def _now_ns() -> int:

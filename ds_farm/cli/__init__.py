@@ -16,6 +16,7 @@ import typer
 import ds_farm
 from ds_farm.cli.check import check
 from ds_farm.cli.children import children
+from ds_farm.cli.convert import convert
 from ds_farm.cli.demo import demo
 from ds_farm.cli.init import init
 from ds_farm.cli.listing import list_destinations
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(init)
 app.command()(check)
+app.command()(convert)
 app.command("list")(list_destinations)
 app.command()(top)
 app.command()(reload)

@@ -36,6 +36,7 @@ def check(config: ConfigOption = Path(CONFIG_NAME), settings: SetOption = None) 
     loaded = load_config(config, settings or (), for_run=True)
     findings = Findings()
     findings.summary.append(f"configuration {config}: farm {loaded.farm.name!r}")
+    findings.warnings.extend(loaded.notes)
     _check_route_module(loaded, findings)
     _check_variables(loaded, findings)
     _check_certificates(loaded, findings)
@@ -63,7 +64,7 @@ def _check_route_module(config: Config, findings: Findings) -> None:
 
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            load_routes(path)
+            load_routes(path, config.module_text)
     except ConfigError as error:
         findings.problems.append(str(error))
     except SystemExit:

@@ -59,8 +59,8 @@ def init(
     }
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _write(directory / CONFIG_NAME, render(values), force)
-        _write(directory / ROUTES_NAME, ROUTES, force)
+        write(directory / CONFIG_NAME, render(values), force)
+        write(directory / ROUTES_NAME, ROUTES, force)
     except OSError as error:
         refuse(f"{error.filename}: {error.strerror}")
     config = load_config(directory / CONFIG_NAME)
@@ -90,7 +90,8 @@ def make_databases(config: Config) -> None:
             print(f"created  the version row of {table}")
 
 
-def _write(path: Path, text: str, force: bool) -> None:
+def write(path: Path, text: str, force: bool) -> None:
+    """Write a file, or say that it was kept."""
     exists = path.exists()
     if exists and not force:
         print(f"kept     {path}")

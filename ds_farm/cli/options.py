@@ -21,7 +21,14 @@ REFUSED = 1
 NOT_REACHABLE = 3
 
 ConfigOption = Annotated[
-    Path, typer.Option("-c", "--config", metavar="FILE", help="Configuration file.")
+    Path,
+    typer.Option(
+        "-c",
+        "-f",
+        "--config",
+        metavar="FILE",
+        help="Configuration: TOML, or an OpenSIPS script whose name ends in .cfg.",
+    ),
 ]
 
 
@@ -55,12 +62,13 @@ def load_config(path: Path, settings: Sequence[str] = (), *, for_run: bool = Fal
 
     ``settings`` are ``section.key=value``, the value in TOML or plain text.
     """
-    from ds_farm.config import ConfigProblems, load  # noqa: PLC0415 - keeps `--help` quick
+    from ds_farm.config import load  # noqa: PLC0415 - keeps `--help` quick
+    from ds_farm.errors import ConfigError  # noqa: PLC0415 - the same
 
     instead = dict(map(parse_setting, settings))
     try:
         return load(path, for_run=for_run, instead=instead)
-    except ConfigProblems as error:
+    except ConfigError as error:
         print(error, file=sys.stderr)
         if not path.exists():
             print("'ds-farm init' writes a configuration to start with", file=sys.stderr)

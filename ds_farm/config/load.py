@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ from ds_farm.errors import ConfigError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+    from ds_farm.cfg import ScriptProblem
+
 
 _WORDS = {
     "a valid integer": "a whole number",
@@ -34,6 +36,9 @@ _WORDS = {
 
 SPELLINGS = {"ds_probing_threshold": "ds_probing_threshhold"}
 """Decision 19: a name of ours, and the documented one of the same parameter."""
+
+SCRIPT = ".cfg"
+"""Ending of the name of an OpenSIPS script."""
 
 COMMAND_LINE = "--set"
 """Stands for the file of a value that came with the command."""
@@ -57,7 +62,7 @@ class Problem:
 class ConfigProblems(ConfigError):
     """A file with mistakes: all of them in ``problems``, in the order of their lines."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem | ScriptProblem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
@@ -71,6 +76,8 @@ def load(
     Raises ConfigProblems with every mistake of the file.
     """
     path = Path(path)
+    if path.suffix == SCRIPT:
+        return _load_script(path, for_run, instead or {})
     text = _read(path)
     try:
         data = tomllib.loads(text)
@@ -92,8 +99,27 @@ def load(
     return config
 
 
+def _load_script(path: Path, for_run: bool, instead: Mapping[Location, object]) -> Config:
+    """An OpenSIPS script: `ds_farm.cfg` has its parameters and its routes."""
+    from ds_farm.cfg import translate  # noqa: PLC0415 - the parser, for who has a script alone
+
+    translation = translate(path)
+    data: dict[str, Any] = {name: dict(values) for name, values in translation.sections.items()}
+    data.setdefault("farm", {})["route_module"] = path.name
+    for place, value in instead.items():
+        data = _with(data, place, value)
+    config, found = check(data, path, for_run=for_run)
+    if config is None:
+        raise ConfigProblems([translation.problem(where, what) for where, what in found])
+    config._module_text = translation.module
+    config._notes = tuple(note.short for note in translation.notes)
+    return config
+
+
 def problem_at(path: Path, place: Location, text: str) -> Problem:
     """A problem found later with a value of a file that has been loaded."""
+    if path.suffix == SCRIPT:
+        return Problem(path, 0, key_name(place), text)
     return Problem(path, find_lines(_read(path), [place])[place], key_name(place), text)
 
 

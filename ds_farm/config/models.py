@@ -294,11 +294,23 @@ class Config(Section):
     log: LogConfig = Field(default_factory=LogConfig)
 
     _path: Path = PrivateAttr(Path("ds_farm.toml"))
+    _module_text: str | None = PrivateAttr(None)
+    _notes: tuple[str, ...] = PrivateAttr(())
 
     @property
     def path(self) -> Path:
         """Absolute path of the file that this came from."""
         return self._path
+
+    @property
+    def module_text(self) -> str | None:
+        """The routing module that an OpenSIPS script was translated to, None for a file's."""
+        return self._module_text
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a script says that has no effect here."""
+        return self._notes
 
     @property
     def route_module(self) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import linecache
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -39,13 +40,13 @@ class Routes:
     local_route: LocalRoute | None = None
 
 
-def load_routes(path: Path) -> Routes:
-    """Run the module at ``path`` and return its functions.
+def load_routes(path: Path, text: str | None = None) -> Routes:
+    """Run the module at ``path``, or ``text`` that was made of it, and return its functions.
 
     Raises ConfigError with file and line of a syntax error or of the exception that the module
     raised, or if the function is missing.
     """
-    module = _load(path)
+    module = _load(path, text)
     named = {name: value for name, value in vars(module).items() if callable(value)}
     if "request_route" not in named:
         raise ConfigError(f"{path}: defines no function request_route(request)")
@@ -53,18 +54,20 @@ def load_routes(path: Path) -> Routes:
     return Routes(named["request_route"], named, bool(names & STATEFUL), named.get("local_route"))
 
 
-def load_event_route(path: Path) -> EventRoute | None:
+def load_event_route(path: Path, text: str | None = None) -> EventRoute | None:
     """Run the module at ``path`` and return its ``event_route``, None if it has none.
 
     Raises ConfigError as `load_routes`.
     """
-    route: EventRoute | None = getattr(_load(path), "event_route", None)
+    route: EventRoute | None = getattr(_load(path, text), "event_route", None)
     if route is not None and not callable(route):
         raise ConfigError(f"{path}: event_route is no function event_route(event)")
     return route
 
 
-def _load(path: Path) -> ModuleType:
+def _load(path: Path, text: str | None = None) -> ModuleType:
+    if text is not None:
+        return _run(path, text)
     spec = importlib.util.spec_from_file_location(MODULE_NAME, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: a routing module is a file that ends in .py")
@@ -86,6 +89,16 @@ def _load(path: Path) -> ModuleType:
             0,
         )
         raise ConfigError(f"{path}:{line}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _run(path: Path, text: str) -> ModuleType:
+    """A module that was translated from a script; tracebacks show its lines."""
+    module = ModuleType(MODULE_NAME)
+    name = f"{path} (translated)"
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    sys.modules[MODULE_NAME] = module
+    exec(compile(text, name, "exec"), vars(module))
     return module
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from ds_farm.config import Config, ConfigProblems, load
+from ds_farm.config import Config, ConfigProblems, Problem, load
 from ds_farm.config.opensips import Endpoint
 from ds_farm.errors import ConfigError
 
@@ -89,7 +89,7 @@ def _load(file: Path, text: str, *, for_run: bool = False) -> Config:
 def _problems(file: Path, text: str, *, for_run: bool = False) -> list[tuple[int, str, str]]:
     with pytest.raises(ConfigProblems) as caught:
         _load(file, text, for_run=for_run)
-    problems = caught.value.problems
+    problems = [each for each in caught.value.problems if isinstance(each, Problem)]
     assert all(each.file == file for each in problems)
     assert str(caught.value) == "\n".join(map(str, problems))
     return [(each.line, each.key, each.text) for each in problems]

@@ -1,0 +1,236 @@
+"""Expressions of a script as Python expressions."""
+
+from __future__ import annotations
+
+import re
+
+from lark import Token
+
+from ds_farm.cfg import values
+from ds_farm.cfg.errors import ScriptProblem
+from ds_farm.cfg.parse import Node
+from ds_farm.cfg.pvars import NUMBER, TEXT, Code, Unknown, Variables
+from ds_farm.cfg.source import Source
+from ds_farm.cfg.tree import as_node, as_token, is_hex, position_of, quoted, unquoted
+
+MOST_LOOPS = 100
+"""OpenSIPS's max_while_loops."""
+
+WORDS: dict[str, Code] = {
+    "method": Code("request.method", TEXT),
+    "uri": Code("request.ru", TEXT),
+    "from_uri": Code("request.fu", TEXT),
+    "to_uri": Code("request.tu", TEXT),
+    "src_ip": Code("request.si", TEXT),
+    "src_port": Code("request.sp", NUMBER),
+    "status": Code("request.rs", NUMBER),
+    "proto": Code('"udp"', TEXT),
+    "msg:len": Code("len(request.mb)", NUMBER),
+    "max_len": Code("65535", NUMBER),
+    "retcode": Code("status.code", NUMBER),
+    "null": Code("None"),
+    "NULL": Code("None"),
+    **{name: Code("1", NUMBER) for name in ("true", "yes", "on", "enable", "TRUE")},
+    **{name: Code("0", NUMBER) for name in ("false", "no", "off", "disable", "FALSE")},
+    **{
+        name: Code(quoted(name), TEXT)
+        for name in (
+            *("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "INFO", "MESSAGE", "REFER"),
+            *("SUBSCRIBE", "NOTIFY", "PUBLISH", "UPDATE", "PRACK", "UDP", "TCP", "TLS"),
+        )
+    },
+    **{name: Code(quoted(name), TEXT) for name in values.LEVELS if name.startswith("L_")},
+}
+"""Words that an expression may have besides variables: those of 1.x, and constants."""
+
+
+class Failure(Exception):
+    """A part of the script that cannot be translated; its problem has been noted."""
+
+
+class Expressions:
+    """What all parts of the translation share, and expressions."""
+
+    def __init__(self, source: Source, most_loops: int = MOST_LOOPS) -> None:
+        self.source = source
+        self.problems: list[ScriptProblem] = []
+        self.notes: list[ScriptProblem] = []
+        self._most_loops = most_loops if most_loops > 0 else values.MOST_LOOPS
+        self._modules: set[str] = set()
+        self._names: dict[tuple[str, str], str] = {}
+        self._variables = Variables()
+        self._patterns: dict[str, str] = {}
+        self._lines: list[str] = []
+        self._kind = "request"
+        self._is_called = False
+        self._exits = False
+        self._keeps = False
+        self._needs_myself = False
+
+    # -- problems
+
+    def _problem(self, at: Node | Token | None, text: str) -> None:
+        line, column = position_of(at)
+        self.problems.append(self.source.problem(line, column, text))
+
+    def _note(self, at: Node | Token | None, text: str) -> None:
+        self.notes.append(self.source.problem(*position_of(at), text))
+
+    # -- expressions
+
+    def _condition(self, node: Node) -> str:
+        """An expression whose truth counts."""
+        if node.data in ("or_", "and_"):
+            word = str(node.data)[:-1]
+            left, right = (self._part(as_node(each), word) for each in node.children)
+            return f"{left} {word} {right}"
+        if node.data == "not_":
+            inner = as_node(node.children[0])
+            text = self._condition(inner)
+            is_plain = (
+                inner.data in ("call", "pvar", "name", "number") and " " not in text.split("(")[0]
+            )
+            return f"not {text}" if is_plain and " > 0" not in text else f"not ({text})"
+        if node.data == "call" and str(node.children[0]) == "route":
+            return f"{self._call(node).text} > 0"
+        return self._value(node).text
+
+    def _part(self, node: Node, word: str) -> str:
+        text = self._condition(node)
+        return f"({text})" if node.data in ("or_", "and_") and str(node.data)[:-1] != word else text
+
+    def _value(self, node: Node) -> Code:
+        kind = str(node.data)
+        if kind in ("or_", "and_", "not_"):
+            return Code(f"int(bool({self._condition(node)}))", NUMBER)
+        if kind == "number":
+            return Code(
+                str(int(str(node.children[0]), 0) if is_hex(node) else int(str(node.children[0]))),
+                NUMBER,
+            )
+        if kind == "string":
+            literal = "".join(unquoted(str(each)) for each in node.children)
+            return self._text(literal, as_token(node.children[0]))
+        if kind == "pvar":
+            return self._variable(as_token(node.children[0]))
+        if kind == "bare":
+            return Code(quoted(str(node.children[0])), TEXT)
+        if kind == "name":
+            word = str(node.children[0])
+            if word in WORDS:
+                return WORDS[word]
+            self._problem(as_token(node.children[0]), f"got {word}, expected a variable or a value")
+            raise Failure
+        if kind == "call":
+            return self._call(node)
+        if kind == "compare":
+            return self._comparison(node)
+        if kind == "binary":
+            left, operator, right = node.children
+            return self._operation(
+                str(operator), self._value(as_node(left)), self._value(as_node(right))
+            )
+        operand = self._value(as_node(node.children[0]))
+        sign = "-" if kind == "minus" else "~"
+        if operand.kind == NUMBER:
+            return Code(f"{sign}{operand.operand}", NUMBER, is_atom=False)
+        self._variables.used.add("number")
+        return Code(f"{sign}number({operand.text})", NUMBER, is_atom=False)
+
+    def _text(self, literal: str, at: Token) -> Code:
+        try:
+            return self._variables.text(literal)
+        except Unknown as error:
+            self._problem(at, str(error))
+            raise Failure from None
+
+    def _variable(self, token: Token) -> Code:
+        try:
+            return self._variables.value(str(token))
+        except Unknown as error:
+            self._problem(token, str(error))
+            raise Failure from None
+
+    def _operation(self, operator: str, left: Code, right: Code) -> Code:
+        function = {"+": "add", "/": "divide", "%": "modulo", "<<": "shift"}.get(operator)
+        if left.kind == right.kind == NUMBER and operator not in ("/", "%", "<<"):
+            return Code(f"{left.operand} {operator} {right.operand}", NUMBER, is_atom=False)
+        if operator == "+" and left.kind == right.kind == TEXT:
+            return Code(f"{left.operand} + {right.operand}", TEXT, is_atom=False)
+        if function:
+            self._variables.used.add(function)
+            return Code(f"{function}({left.text}, {right.text})")
+        self._variables.used.add("number")
+        numbers = [
+            each.operand if each.kind == NUMBER else f"number({each.text})"
+            for each in (left, right)
+        ]
+        return Code(f" {operator} ".join(numbers), NUMBER, is_atom=False)
+
+    def _comparison(self, node: Node) -> Code:
+        left_node, token, right_node = node.children
+        operator = str(token)
+        words = [_word(as_node(each)) for each in (left_node, right_node)]
+        if "myself" in words:
+            other = self._value(as_node(left_node if words[1] == "myself" else right_node))
+            self._needs_myself = True
+            text = f"myself.has({other.text})"
+            return Code(text if operator == "==" else f"not {text}", NUMBER, operator == "==")
+        left = self._value(as_node(left_node))
+        if operator in ("=~", "!~"):
+            text = self._match(left, as_node(right_node))
+            return Code(text if operator == "=~" else f"not {text}", NUMBER, is_atom=False)
+        right = self._value(as_node(right_node))
+        if as_node(right_node).data == "bare" and operator in ("==", "!="):
+            address = str(as_node(right_node).children[0]).replace("[", "").replace("]", "")
+            self._variables.used.add("in_network")
+            text = f"in_network({left.text}, {address!r})"
+            return Code(text if operator == "==" else f"not {text}", NUMBER, operator == "==")
+        if operator in ("==", "!="):
+            return self._equality(left, right, operator)
+        if left.kind == right.kind == NUMBER:
+            return Code(f"{left.operand} {operator} {right.operand}", NUMBER, is_atom=False)
+        self._variables.used.add("compare")
+        return Code(f"compare({left.text}, {right.text}) {operator} 0", NUMBER, is_atom=False)
+
+    def _equality(self, left: Code, right: Code, operator: str) -> Code:
+        if right.text == "None" or left.text == "None":
+            other = left if right.text == "None" else right
+            word = "is" if operator == "==" else "is not"
+            return Code(f"{other.operand} {word} None", NUMBER, is_atom=False)
+        # A method is one word in capitals (RFC 3261 7.1); other texts are equal in any case.
+        if left.kind == right.kind == NUMBER or left.text == "request.method":
+            return Code(f"{left.operand} {operator} {right.operand}", NUMBER, is_atom=False)
+        self._variables.used.add("same")
+        text = f"same({left.text}, {right.text})"
+        return Code(text if operator == "==" else f"not {text}", NUMBER, operator == "==")
+
+    def _match(self, left: Code, node: Node) -> str:
+        shown = left.text if left.kind == TEXT else f"text({left.text})"
+        literal = (
+            "".join(unquoted(str(each)) for each in node.children)
+            if node.data == "string"
+            else None
+        )
+        if literal is None or re.search(r"\$[\w(]", literal):
+            self._variables.used.add("matches")
+            return f"matches({left.text}, {self._value(node).text})"
+        self._variables.note(shown)
+        return f"{self._pattern(literal, as_token(node.children[0]))}.search({shown})"
+
+    def _pattern(self, literal: str, at: Token) -> str:
+        """The name of a compiled regular expression."""
+        try:
+            values.regex(literal)
+        except re.error as error:
+            self._problem(at, f"{literal!r} is no regular expression: {error}")
+            raise Failure from None
+        self._variables.used.add("regex")
+        return self._patterns.setdefault(literal, f"_PATTERN_{len(self._patterns) + 1}")
+
+    def _call(self, call: Node) -> Code:
+        raise NotImplementedError
+
+
+def _word(node: Node) -> str:
+    return str(node.children[0]) if node.data == "name" else ""

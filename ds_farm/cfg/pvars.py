@@ -1,0 +1,315 @@
+"""Pseudo-variables of a script as Python expressions: ``$(hdr(To)[0]{nameaddr.uri})``.
+
+Each gets an expression in terms of ``request`` and of `ds_farm.cfg.values`, and what kind of value
+it has: code for texts that are known to be texts is shorter.  Names of a script get into the code
+by repr() alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from ds_farm.cfg.tree import quoted
+from ds_farm.cfg.values import TRANSFORMATIONS, substitution
+
+TEXT, NUMBER, ANY = "text", "number", "any"
+
+REFERENCE = re.compile(
+    r"\$(?:\$|\((?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*\)"
+    r"|\w+(?:\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))?|\?)"
+)
+"""A variable within a text, or ``$$``."""
+
+_HEAD = re.compile(r"\s*([\w.]+|\?)")
+_INDEX = re.compile(r"\s*\[\s*(\*|-?\d+|\$.+?)\s*\]")
+_TRANSFORMATION = re.compile(r"\s*\{\s*([\w.]+)\s*((?:,[^{}]*(?:\{[^{}]*\}[^{}]*)*)?)\}")
+
+
+class Unknown(ValueError):
+    """A variable that is not there, or is not written as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A Python expression and what it gives."""
+
+    text: str
+    kind: str = ANY
+    is_atom: bool = True
+    """It may be an operand without parentheses."""
+
+    @property
+    def operand(self) -> str:
+        return self.text if self.is_atom else f"({self.text})"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """``$(name(inner)[index]{class.name,arguments}...)``."""
+
+    name: str
+    inner: str | None = None
+    index: str | None = None
+    transformations: tuple[tuple[str, tuple[str, ...]], ...] = field(default=())
+
+
+def parse(text: str) -> Reference:
+    """The parts of a variable.
+
+    :raises Unknown: it is not written as one
+    """
+    inside = text[1:]
+    if inside.startswith("(") and inside.endswith(")"):
+        inside = inside[1:-1]
+    found = _HEAD.match(inside)
+    if found is None:
+        raise Unknown(f"{text} is no variable")
+    name, rest = found[1], inside[found.end() :]
+    inner = index = None
+    if rest.startswith("("):
+        end = _closing(rest)
+        if end < 0:
+            raise Unknown(f"{text}: a parenthesis does not close")
+        inner, rest = rest[1:end].strip(), rest[end + 1 :]
+    if found := _INDEX.match(rest):
+        index, rest = found[1], rest[found.end() :]
+    transformations = []
+    while found := _TRANSFORMATION.match(rest):
+        arguments = tuple(each.strip(" ") for each in found[2].split(",")[1:])
+        if found[1] == "re.subst":
+            arguments = (found[2][1:].strip(),)
+        transformations.append((found[1], arguments))
+        rest = rest[found.end() :]
+    if rest.strip():
+        raise Unknown(f"{text}: {rest.strip()!r} is no index and no transformation")
+    return Reference(name, inner, index, tuple(transformations))
+
+
+def _closing(text: str) -> int:
+    depth = 0
+    for place, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return place
+    return -1
+
+
+def _uri(of: str, part: str) -> Code:
+    return Code(f'uri_part({of}, "{part}")')
+
+
+def _header(name: str) -> Code:
+    return Code(f"first(request.hdr({name!r}))")
+
+
+SIMPLE: dict[str, Code] = {
+    "rm": Code("request.method", TEXT),
+    "ru": Code("request.ru", TEXT),
+    "rU": _uri("request.ru", "user"),
+    "rd": _uri("request.ru", "host"),
+    "rp": _uri("request.ru", "port"),
+    "rP": Code('"udp"', TEXT),
+    "fu": Code("request.fu", TEXT),
+    "fU": _uri("request.fu", "user"),
+    "fd": _uri("request.fu", "host"),
+    "ft": Code("request.ft", TEXT),
+    "fn": Code('nameaddr(first(request.hdr("From")), "name")'),
+    "from.uri": Code("request.fu", TEXT),
+    "tu": Code("request.tu", TEXT),
+    "tU": _uri("request.tu", "user"),
+    "td": _uri("request.tu", "host"),
+    "tt": Code("request.tt", TEXT),
+    "tn": Code('nameaddr(first(request.hdr("To")), "name")'),
+    "du": Code("request.du"),
+    "dd": _uri("request.du", "host"),
+    "dp": _uri("request.du", "port"),
+    "dP": Code('"udp"', TEXT),
+    "ci": Code("request.ci", TEXT),
+    "cs": Code("request.cs", NUMBER),
+    "si": Code("request.si", TEXT),
+    "sp": Code("request.sp", NUMBER),
+    "su": Code('f"sip:{request.si}:{request.sp}"', TEXT),
+    "rs": Code("request.rs", NUMBER),
+    "rr": Code("request.rr", TEXT),
+    "mb": Code('request.mb.decode("utf-8", "replace")', TEXT),
+    "ml": Code("len(request.mb)", NUMBER),
+    "rb": Code('request.rb.decode("utf-8", "replace")', TEXT),
+    "bl": Code("len(request.rb)", NUMBER),
+    "cl": Code("len(request.rb)", NUMBER),
+    "ua": _header("User-Agent"),
+    "ct": _header("Contact"),
+    "cT": _header("Content-Type"),
+    "re": _header("Remote-Party-ID"),
+    "pai": _header("P-Asserted-Identity"),
+    "ppi": _header("P-Preferred-Identity"),
+    "di": _header("Diversion"),
+    "rt": _header("Refer-To"),
+    "ar": Code('param(first(request.hdr("Proxy-Authorization")), "realm", ",")'),
+    "pr": Code('"udp"', TEXT),
+    "proto": Code('"udp"', TEXT),
+    "socket_in.proto": Code('"udp"', TEXT),
+    "af": Code('("INET6" if ":" in request.si else "INET")', TEXT),
+    "pp": Code("getpid()", NUMBER),
+    "Ts": Code("seconds()", NUMBER),
+    "Tf": Code("now()", TEXT),
+    "TF": Code("now()", TEXT),
+    "RANDOM": Code("chance()", NUMBER),
+    "T_reply_code": Code("request.T_reply_code", NUMBER),
+    "T_fr_timeout": Code("request.T_fr_timeout", ANY),
+    "T_fr_inv_timeout": Code("request.T_fr_inv_timeout", ANY),
+    "null": Code("None"),
+    "retcode": Code("status.code", NUMBER),
+    "rc": Code("status.code", NUMBER),
+    "?": Code("status.code", NUMBER),
+    "return": Code("status.code", NUMBER),
+}
+"""Variables without an argument."""
+
+LISTS: dict[str, str] = {
+    name: f"request.hdr({header!r})" for name, header in (("ct", "Contact"), ("ua", "User-Agent"))
+}
+
+NAMED: dict[str, tuple[Callable[[str], Code], Callable[[str], str] | None]] = {
+    "hdr": (lambda n: Code(f"first(request.hdr({n}))"), lambda n: f"request.hdr({n})"),
+    "avp": (lambda n: Code(f"request.avp.get({n})"), lambda n: f"request.avp.all({n})"),
+    "var": (lambda n: Code(f"request.var.get({n}, 0)"), None),
+    "stat": (lambda n: Code(f"request.stat.get({n}, 0)", NUMBER), None),
+    "time": (lambda n: Code(f"now({n})", TEXT), None),
+    "hdrcnt": (lambda n: Code(f"len(request.hdr({n}))", NUMBER), None),
+    "hdr_cnt": (lambda n: Code(f"len(request.hdr({n}))", NUMBER), None),
+}
+"""Variables with a name: the value, and the list of all that an index chooses from."""
+
+
+class Variables:
+    """Makes code of variables and of texts with variables."""
+
+    def __init__(self) -> None:
+        self.used: set[str] = set()
+        """Names of `ds_farm.cfg.values` that the code needs."""
+
+    def value(self, text: str) -> Code:
+        """What a variable is read by.
+
+        :raises Unknown: it is not there
+        """
+        reference = parse(text)
+        code = self._plain(reference, text)
+        for name, arguments in reference.transformations:
+            code = self._transformed(code, name, arguments, text)
+        self.note(code.text)
+        return code
+
+    def note(self, code: str) -> None:
+        """Remember which helpers the code calls."""
+        self.used.update(
+            re.findall(
+                r"(?<![\w.])([a-z_]+)\(", re.sub(r'"(\\.|[^"\\])*"|\'(\\.|[^\'\\])*\'', "", code)
+            )
+        )
+
+    def _plain(self, reference: Reference, text: str) -> Code:
+        name, inner, index = reference.name, reference.inner, reference.index
+        if name == "param" and inner is not None:
+            return self._parameter(inner)
+        if inner is None:
+            if name not in SIMPLE:
+                raise Unknown(f"the variable ${name} is not there")
+            if index in (None, "0"):
+                return SIMPLE[name]
+            if name not in LISTS:
+                raise Unknown(f"{text}: ${name} takes no index")
+            return self._indexed(LISTS[name], index, text)
+        if name not in NAMED:
+            raise Unknown(f"the variable ${name}(...) is not there")
+        if not inner:
+            raise Unknown(f"{text}: a name is missing")
+        plain, several = NAMED[name]
+        key = self.text(_name(inner)).text
+        if index is None:
+            return plain(key)
+        if several is None:
+            raise Unknown(f"{text}: ${name}(...) takes no index")
+        return self._indexed(several(key), index, text)
+
+    def _indexed(self, values: str, index: str | None, text: str) -> Code:
+        assert index is not None
+        if index == "*":
+            return Code(f'",".join(map(str, {values}))', TEXT)
+        if index.startswith("$"):
+            return Code(f"at({values}, number({self.value(index).text}))")
+        return Code(f"at({values}, {int(index)})")
+
+    def _parameter(self, inner: str) -> Code:
+        if re.fullmatch(r"\d+", inner):
+            return Code(f"at(parameters, {int(inner) - 1})")
+        if re.fullmatch(r"\w+", inner):
+            return Code(f"parameters.get({inner!r})")
+        return Code(f"at(parameters, number({self.value(inner).text}) - 1)")
+
+    def _transformed(self, code: Code, name: str, arguments: tuple[str, ...], text: str) -> Code:
+        found = TRANSFORMATIONS.get(name)
+        if found is None:
+            raise Unknown(f"{text}: the transformation {{{name}}} is not there")
+        least, most, _ = found
+        if not least <= len(arguments) <= most:
+            raise Unknown(f"{text}: {{{name}}} takes {_count(least, most)}, got {len(arguments)}")
+        if name == "re.subst":
+            try:
+                substitution(arguments[0])
+            except ValueError as error:
+                raise Unknown(f"{text}: {error}") from None
+        words = [quoted(name), *(self.text(_unescaped(each)).text for each in arguments)]
+        return Code(f"transform({code.text}, {', '.join(words)})")
+
+    def text(self, literal: str) -> Code:
+        """A text of the script, with what its variables hold.
+
+        :raises Unknown: one of them is not there
+        """
+        pieces = list(self._pieces(literal))
+        if all(isinstance(piece, str) for piece in pieces):
+            return Code(quoted("".join(map(str, pieces))), TEXT)
+        if len(pieces) == 1 and isinstance(pieces[0], Code):
+            code = pieces[0]
+            if code.kind == TEXT:
+                return code
+            self.used.add("text")
+            return Code(f"text({code.text})", TEXT)
+        parts = []
+        for piece in pieces:
+            if isinstance(piece, str):
+                parts.append(quoted(piece))
+            elif piece.kind == TEXT:
+                parts.append(piece.operand)
+            else:
+                self.used.add("text")
+                parts.append(f"text({piece.text})")
+        return Code(" + ".join(parts), TEXT, is_atom=False)
+
+    def _pieces(self, literal: str) -> Iterator[str | Code]:
+        end = 0
+        for found in REFERENCE.finditer(literal):
+            if found.start() > end:
+                yield literal[end : found.start()]
+            yield "$" if found[0] == "$$" else self.value(found[0])
+            end = found.end()
+        if end < len(literal) or not literal:
+            yield literal[end:]
+
+
+def _name(inner: str) -> str:
+    """``s:name`` and ``i:5`` are how 1.x wrote names of AVPs."""
+    return inner[2:] if inner[:2] in ("s:", "i:") else inner
+
+
+def _count(least: int, most: int) -> str:
+    if least == most:
+        return "no argument" if not least else f"{least} argument{'s' if least > 1 else ''}"
+    return f"{least} to {most} arguments"
+
+
+def _unescaped(argument: str) -> str:
+    return {"\\s": " ", "\\t": "\t"}.get(argument, argument)

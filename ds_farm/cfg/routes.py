@@ -1,0 +1,177 @@
+"""The routes of a script as a Python module: what the farm runs, and what ``convert`` writes.
+
+A route becomes a function; nothing of the script is interpreted while messages flow.  Names and
+texts of the script get into the code by quoted() or as names that were checked.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable
+
+from ds_farm.cfg import values
+from ds_farm.cfg.parse import Node
+from ds_farm.cfg.statements import Statements
+from ds_farm.cfg.tree import (
+    body_of,
+    name_of,
+    position_of,
+    quoted,
+    returns_zero,
+    routes_called,
+    shown_route,
+)
+
+KINDS = {
+    "request_route": ("request", "route"),
+    "failure_route": ("failure", "failure_route"),
+    "onreply_route": ("onreply", "onreply_route"),
+    "branch_route": ("branch", "branch_route"),
+    "local_route": ("local", "local_route"),
+    "event_route": ("event", "event_route"),
+}
+"""Kind of a route in the tree: its name in `functions`, and what its functions are called."""
+
+NEVER = {
+    "error_route": "error_route never runs: malformed requests are answered as RFC 3261 says",
+}
+NOT_HERE = ("startup_route", "timer_route")
+EVENTS = ("E_DISPATCHER_STATUS",)
+_LOCAL = re.compile(r"request\.(?!(?:method|ru|fu|append_hf|is_method|drop)\b)(\w+)")
+
+
+class Compiler(Statements):
+    """One script."""
+
+    def compile(self, routes: list[Node], modules: set[str], places: Iterable[str]) -> str:
+        """The module's text; what is wrong is in ``problems``.
+
+        ``modules`` are those that the script loads, ``places`` the hosts that are this server.
+        """
+        self._modules = modules
+        for route in routes:
+            self._name(route)
+        text = self.source.text
+        self._keeps = re.search(r"\$\(?(retcode|rc|return|\?)|\bretcode\b", text) is not None
+        self._exits = self._may_exit(routes)
+        for route in routes:
+            self._route(route)
+        if ("request_route", "") not in self._names:
+            self._problem(None, "there is no route{...}: nothing says what to do with requests")
+        return self._module(places)
+
+    # -- routes
+
+    def _name(self, route: Node) -> None:
+        """Give the route's function its name."""
+        kind, name = str(route.data), name_of(route)
+        if kind in NEVER or kind in NOT_HERE:
+            return
+        if kind == "event_route" and name not in EVENTS:
+            self._problem(route, f"there is no event {name}; there is {', '.join(EVENTS)}")
+            return
+        key = (kind, "" if kind == "event_route" else name)
+        if key in self._names:
+            self._problem(route, f"there are two of {shown_route(kind, name)}")
+            return
+        prefix = KINDS[kind][1]
+        if kind == "request_route" and not name:
+            self._names[key] = "request_route"
+        elif not key[1]:
+            self._names[key] = prefix
+        else:
+            made = f"{prefix}_{re.sub(r'[^A-Za-z0-9_]', '_', name)}"
+            while made in self._names.values() or keyword.iskeyword(made):
+                made += "_"
+            self._names[key] = made
+
+    def _may_exit(self, routes: list[Node]) -> bool:
+        """Whether a route that others call ends the script."""
+        called = {("request_route", str(name)) for route in routes for name in routes_called(route)}
+        return any(
+            (str(route.data), name_of(route)) in called
+            and any(route.find_pred(lambda n: n.data in ("exit_", "drop_") or returns_zero(n)))
+            for route in routes
+        )
+
+    def _route(self, route: Node) -> None:
+        kind, name = str(route.data), name_of(route)
+        if kind in NEVER:
+            self._note(route, NEVER[kind])
+            return
+        if kind in NOT_HERE:
+            self._problem(route, f"{kind} is not there: a farm runs routes for messages and events")
+            return
+        key = (kind, "" if kind == "event_route" else name)
+        function = self._names.get(key)
+        if function is None:
+            return
+        self._kind = KINDS[kind][0]
+        self._is_called = kind == "request_route" and bool(name)
+        file, line = self.source.place(position_of(route)[0])
+        argument = "event" if kind == "event_route" else "request"
+        more = ", *parameters" if self._is_called else ""
+        self._lines += ["", "", f"def {function}({argument}{more}):"]
+        about = f"{shown_route(kind, name)} of {file.name}, line {line}."
+        self._lines.append(f"    {_docstring(about)}")
+        if kind == "event_route":
+            self._lines.append("    parameters = event.params")
+        calls = any(True for _ in routes_called(route))
+        wraps = self._exits and calls and not self._is_called and kind != "event_route"
+        depth = 2 if wraps else 1
+        begin = len(self._lines)
+        if wraps:
+            self._lines.append("    try:")
+        self._block(body_of(route).children, depth)
+        if wraps:
+            self._lines += ["    except Exit:", "        pass"]
+        if self._is_called and not re.match(r"    (return|raise)\b", self._lines[-1]):
+            self._line(1, "return 1")
+        self._check_reach(route, kind, self._lines[begin:])
+
+    def _check_reach(self, route: Node, kind: str, lines: list[str]) -> None:
+        """Requests of the farm's own, and events, have less to ask than messages."""
+        code = "\n".join(lines)
+        if kind == "local_route" and (found := _LOCAL.search(code)):
+            self._problem(route, f"a local_route cannot use {found[1]}: it has $rm, $ru and $fu")
+        if kind == "event_route" and "request." in code:
+            self._problem(route, "an event_route has no message, only $param(...)")
+
+    # -- the module
+
+    def _module(self, places: Iterable[str]) -> str:
+        code = "\n".join(self._lines)
+        used = {name for name in self._variables.used if hasattr(values, name)}
+        used |= {
+            name for name in re.findall(r"\b([a-z_]+)\(", code) if callable(vars(values).get(name))
+        }
+        if "raise Exit" in code or "except Exit" in code:
+            used.add("Exit")
+        head = [_docstring(f"Made of {self.source.path.name} by ds-farm convert."), ""]
+        if "getpid()" in code:
+            head += ["from os import getpid", ""]
+        after = []
+        if self._patterns:
+            used.add("regex")
+            after += [
+                f"{name} = regex({quoted(literal)})" for literal, name in self._patterns.items()
+            ]
+        if "status." in code:
+            used.add("Status")
+            after.append("status = Status()")
+        if self._needs_myself or "myself." in code:
+            used.add("Myself")
+            after.append(f"myself = Myself({', '.join(map(quoted, places))})")
+        if used:
+            head += [
+                "from ds_farm.cfg.values import (",
+                *(f"    {name}," for name in sorted(used)),
+                ")",
+            ]
+            head += ["", *after] if after else []
+        return "\n".join([*head, code.removeprefix("\n") if not used else code, ""])
+
+
+def _docstring(text: str) -> str:
+    return '"""' + re.sub(r'[\\"\x00-\x1f]', "?", text) + '"""'

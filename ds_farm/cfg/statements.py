@@ -1,0 +1,184 @@
+"""Statements of a script as lines of Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from lark import Token
+
+from ds_farm.cfg.calls import Calls
+from ds_farm.cfg.expressions import Failure
+from ds_farm.cfg.parse import Node
+from ds_farm.cfg.pvars import NUMBER, TEXT, Code, Unknown, parse
+from ds_farm.cfg.tree import as_node, as_token, returns_zero, statements_of
+
+MOST_DEPTH = 60
+
+
+class Statements(Calls):
+    """Appends to the lines of the module."""
+
+    def _line(self, depth: int, text: str) -> None:
+        self._lines.append("    " * depth + text)
+
+    def _block(self, statements: Iterable[Node | Token], depth: int) -> None:
+        """Statements at this depth; `pass` if there are none."""
+        begin = len(self._lines)
+        for statement in statements:
+            if not isinstance(statement, Token):
+                self._statement(statement, depth)
+        if len(self._lines) == begin:
+            self._line(depth, "pass")
+
+    def _statement(self, node: Node, depth: int) -> None:
+        if depth > MOST_DEPTH:
+            self._problem(node, f"blocks within blocks, more than {MOST_DEPTH} deep")
+            return
+        makers: dict[str, Callable[[Node, int], None]] = {
+            "if_": self._if,
+            "while_": self._while,
+            "for_": self._for,
+            "switch_": self._switch,
+            "return_": self._return,
+            "exit_": lambda n, d: self._leave(d),
+            "drop_": self._drop,
+            "break_": lambda n, d: self._line(d, "break"),
+            "assign": self._assign,
+            "assign_plain": self._assign,
+            "call_": lambda n, d: self._line(d, self._call(as_node(n.children[0])).text),
+        }
+        try:
+            if node.data == "block":
+                for each in node.children:
+                    if not isinstance(each, Token):
+                        self._statement(each, depth)
+            elif node.data != "nothing":
+                makers[str(node.data)](node, depth)
+        except Failure:
+            self._line(depth, "pass")
+
+    def _if(self, node: Node, depth: int, word: str = "if") -> None:
+        condition, then, *otherwise = map(as_node, node.children)
+        self._line(depth, f"{word} {self._condition(condition)}:")
+        self._block(statements_of(then), depth + 1)
+        if not otherwise or otherwise[0].data == "nothing":
+            return
+        if otherwise[0].data == "if_":
+            self._if(otherwise[0], depth, "elif")
+        else:
+            self._line(depth, "else:")
+            self._block(statements_of(otherwise[0]), depth + 1)
+
+    def _while(self, node: Node, depth: int) -> None:
+        condition, body = map(as_node, node.children)
+        self._line(depth, f"for _ in range({self._most_loops}):")
+        self._line(depth + 1, f"if not {_operand(self._condition(condition))}:")
+        self._line(depth + 2, "break")
+        self._block(statements_of(body), depth + 1)
+
+    def _for(self, node: Node, depth: int) -> None:
+        target, of, body = node.children
+        reference = parse(str(of))
+        values_of = {"avp": "request.avp.all", "hdr": "request.hdr"}.get(reference.name)
+        if values_of is None or not reference.inner:
+            self._problem(as_token(of), f"expected $(avp(...)[*]) or $(hdr(...)[*]), got {of}")
+            raise Failure
+        name = self._text(reference.inner, as_token(of))
+        self._line(depth, f"for each in {values_of}({name.text}):")
+        self._store(as_token(target), "=", Code("each"), depth + 1)
+        self._block(statements_of(as_node(body)), depth + 1)
+
+    def _switch(self, node: Node, depth: int) -> None:
+        """Cases run into the next one unless they break, so they are tried within a loop of one
+        turn, which ``break`` leaves."""
+        subject = self._value(as_node(node.children[0]))
+        cases = [as_node(each) for each in node.children[1:]]
+        self._line(depth, "for _ in range(1):")
+        names = f"subject_{depth}", f"hit_{depth}"  # a case may have a switch of its own
+        self._line(depth + 1, f"{names[0]}, {names[1]} = {subject.text}, False")
+        self._variables.used.add("same")
+        for case in cases:
+            if case.data == "default":
+                self._block([*case.children], depth + 1)
+                continue
+            value = self._value(as_node(case.children[0]))
+            self._line(depth + 1, f"if {names[1]} or same({names[0]}, {value.text}):")
+            self._line(depth + 2, f"{names[1]} = True")
+            self._block(case.children[1:], depth + 2)
+
+    def _return(self, node: Node, depth: int) -> None:
+        if returns_zero(node):
+            self._leave(depth)
+        elif not self._is_called:
+            self._line(depth, "return")
+        elif node.children:
+            value = self._value(as_node(node.children[0]))
+            shown = value.text if value.kind == NUMBER else f"number({value.text})"
+            self._variables.note(shown)
+            self._line(depth, f"return {shown}")
+        else:
+            self._line(depth, "return 1")
+
+    def _leave(self, depth: int) -> None:
+        """``exit``."""
+        self._line(depth, "raise Exit" if self._is_called else "return")
+
+    def _drop(self, node: Node, depth: int) -> None:
+        if self._kind in ("branch", "onreply", "local"):
+            self._line(depth, "request.drop()")
+        self._leave(depth)
+
+    def _assign(self, node: Node, depth: int) -> None:
+        target, *rest = node.children
+        operator = str(rest[0]) if len(rest) == 2 else "="
+        value = self._value(as_node(rest[-1]))
+        if operator not in ("=", ":="):
+            before = self._variable(as_token(target))
+            value = self._operation(operator.strip(":")[:-1], before, value)
+        self._store(as_token(target), ":=" if operator == ":=" else "=", value, depth)
+
+    def _store(self, target: Token, operator: str, value: Code, depth: int) -> None:
+        """Assign to a variable."""
+        try:
+            reference = parse(str(target))
+        except Unknown as error:
+            self._problem(target, str(error))
+            raise Failure from None
+        name = reference.name
+        line = ""
+        if reference.transformations:
+            self._problem(target, f"{target} has a transformation and cannot be assigned to")
+            raise Failure
+        if name in ("avp", "var", "stat") and reference.inner:
+            inner = re.sub(r"^[si]:", "", reference.inner)
+            key = self._text(inner, target).text
+            if name == "var":
+                kept = value.text if value.kind in (TEXT, NUMBER) else f"kept({value.text})"
+                line = f"request.var[{key}] = {kept}"
+            elif name == "stat":
+                line = f"request.stat[{key}] = number({value.text})"
+            elif reference.index is not None and reference.index.lstrip("-").isdigit():
+                index = int(reference.index)
+                line = f"replace_avp(request.avp, {key}, {index}, {value.text})"
+            else:
+                function = "set_avp" if operator == ":=" else "push_avp"
+                line = f"{function}(request.avp, {key}, {value.text})"
+        elif name in ("ru", "du", "T_fr_timeout", "T_fr_inv_timeout"):
+            line = f"put(request, {name!r}, {value.text})"
+        elif name == "rU":
+            line = f'put(request, "ru", with_user(request.ru, {value.text}))'
+        elif name in ("rd", "rp"):
+            function = {"rd": "rewritehost", "rp": "rewriteport"}[name]
+            line = f"request.{function}(text({value.text}))"
+        elif name in ("rc", "retcode"):
+            line = f"status.code = number({value.text})"
+        if not line:
+            self._problem(target, f"{target} cannot be assigned to")
+            raise Failure
+        self._variables.note(line)
+        self._line(depth, line)
+
+
+def _operand(condition: str) -> str:
+    return condition if re.fullmatch(r"[\w.]+\([^()]*\)", condition) else f"({condition})"

@@ -1,0 +1,258 @@
+"""Texts of a script taken apart: URIs, parameters, addresses, lists, and transformations.
+
+Values are text, whole numbers and None (NULL), as in OpenSIPS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeAlias
+
+Value: TypeAlias = str | int | None
+
+_POSIX = {
+    "[:digit:]": "0-9", "[:alpha:]": "a-zA-Z", "[:alnum:]": "a-zA-Z0-9", "[:space:]": r"\s",
+    "[:upper:]": "A-Z", "[:lower:]": "a-z", "[:xdigit:]": "0-9a-fA-F",
+    "[:punct:]": r"!-/:-@\[-`{-~",
+    "[:blank:]": r" \t",
+}  # fmt: skip
+
+
+def text(value: Value) -> str:
+    """As a text shows it; NULL is empty."""
+    return "" if value is None else str(value)
+
+
+def number(value: Value) -> int:
+    """As a number; what is none is 0."""
+    if isinstance(value, int):
+        return value
+    found = re.match(r"\s*[-+]?\d+", value or "")
+    return int(found[0]) if found else 0
+
+
+def first(values: list[str]) -> str | None:
+    """Of a header's values."""
+    return values[0] if values else None
+
+
+def at(values: list[Value] | list[str], index: int) -> Value:
+    """Value number ``index``, from the end if it is negative; NULL if there is none."""
+    return values[index] if -len(values) <= index < len(values) else None
+
+
+@lru_cache(maxsize=1024)
+def regex(pattern: str) -> re.Pattern[str]:
+    """A POSIX extended regular expression.
+
+    :raises re.error: if it is none
+    """
+    for name, inside in _POSIX.items():
+        pattern = pattern.replace(name, inside)
+    return re.compile(pattern, re.IGNORECASE | re.DOTALL)
+
+
+# -- URIs
+
+_URI = re.compile(
+    r"(?P<scheme>sips?|tel):(?:(?P<user>[^@;?:]*)(?::(?P<passwd>[^@]*))?@)?"
+    r"(?P<host>\[[^\]]*\]|[^;?:>]*)(?::(?P<port>\d+))?(?P<params>;[^?]*)?(?:\?(?P<headers>.*))?",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def uri_part(value: Value, part: str) -> Value:
+    """``user``, ``host``, ``port`` (a number), ``scheme``, ``passwd``, ``params`` or ``headers``;
+    NULL if it has none."""
+    found = _URI.match(text(value))
+    if found is None:
+        return None
+    inside = found[part]
+    if part == "port":
+        return int(inside) if inside else 5061 if found["scheme"].lower() == "sips" else 5060
+    if part == "params" and inside:
+        return inside[1:]
+    return inside or None
+
+
+def uri_param(value: Value, name: str) -> Value:
+    """A parameter of a URI."""
+    return param(uri_part(value, "params"), name)
+
+
+def host_and_port(value: Value) -> Value:
+    """``host[:port]`` of a URI."""
+    found = _URI.match(text(value))
+    return None if found is None else found["host"] + (f":{found['port']}" if found["port"] else "")
+
+
+def with_user(uri: str, user: Value) -> str:
+    """The URI with another user part, without one for NULL."""
+    scheme, _, rest = uri.partition(":")
+    kept = rest.partition("@")[2] if "@" in rest else rest
+    return f"{scheme}:{text(user)}@{kept}" if text(user) else f"{scheme}:{kept}"
+
+
+# -- lists of parameters, addresses, separated values
+
+
+def _split(value: Value, separator: str) -> list[str]:
+    """At a character, but not within quotes."""
+    found: list[str] = []
+    begin, is_quoted, data = 0, False, text(value)
+    for place, character in enumerate(data):
+        if character == '"' and (place == 0 or data[place - 1] != "\\"):
+            is_quoted = not is_quoted
+        elif character == separator and not is_quoted:
+            found.append(data[begin:place])
+            begin = place + 1
+    return [*found, data[begin:]]
+
+
+def params(value: Value, separator: str = ";") -> list[tuple[str, str]]:
+    """Names and values of ``a=b;c``."""
+    pairs = (each.partition("=") for each in _split(value, separator) if each.strip())
+    return [(name.strip(), inside.strip().strip('"')) for name, _, inside in pairs]
+
+
+def param(value: Value, name: str, separator: str = ";") -> Value:
+    """Value of a parameter; NULL if it is not there."""
+    for each, inside in params(value, separator):
+        if each.lower() == name.lower():
+            return inside
+    return None
+
+
+def has_param(value: Value, name: str, separator: str = ";") -> int:
+    """1 if the parameter is there."""
+    return int(any(each.lower() == name.lower() for each, _ in params(value, separator)))
+
+
+_NAME_ADDRESS = re.compile(
+    r'\s*(?P<name>"(?:\\.|[^"\\])*"|[^<"]*?)\s*<(?P<uri>[^>]*)>(?P<rest>.*)', re.DOTALL
+)
+
+
+def nameaddr(value: Value, part: str) -> Value:
+    """``name``, ``uri``, ``params`` or ``len`` of ``"name" <uri>;params``."""
+    data = text(value)
+    found = _NAME_ADDRESS.match(data)
+    if part == "len":
+        return len(data)
+    if found is None:
+        uri, _, rest = data.strip().partition(";")
+        return {"uri": uri or None, "params": rest or None}.get(part)
+    if part == "params":
+        return found["rest"].lstrip("; ") or None
+    return found[part].strip('"') or None
+
+
+# -- transformations of {class.name,arguments}
+
+
+def substr(value: Value, offset: Value, length: Value) -> str:
+    """Characters from ``offset`` on, from the end if it is negative; length 0 is all the rest."""
+    data, begin, count = text(value), number(offset), number(length)
+    begin = max(len(data) + begin, 0) if begin < 0 else begin
+    return data[begin : begin + count] if count > 0 else data[begin:]
+
+
+def select(value: Value, index: Value, separator: str) -> Value:
+    """One of the fields between separators, from the end if ``index`` is negative."""
+    return at(text(value).split(separator or ","), number(index))
+
+
+def subst(value: Value, expression: str) -> str:
+    """``/pattern/replacement/flags`` with flags g and i."""
+    pattern, replacement, flags = substitution(expression)
+    return pattern.sub(replacement, text(value), 0 if "g" in flags else 1)
+
+
+@lru_cache(maxsize=256)
+def substitution(expression: str) -> tuple[re.Pattern[str], str, str]:
+    """Pattern, replacement and flags of ``/a/b/flags``; the first character separates.
+
+    :raises ValueError: if it is none
+    """
+    mark = expression[:1]
+    parts = re.split(rf"(?<!\\){re.escape(mark)}", expression[1:]) if mark else []
+    if len(parts) != 3:
+        raise ValueError(f"expected /pattern/replacement/flags, got {expression!r}")
+    pattern, replacement, flags = parts
+    for name, inside in _POSIX.items():
+        pattern = pattern.replace(name, inside)
+    options = re.IGNORECASE if "i" in flags else re.NOFLAG
+    try:
+        return re.compile(pattern, options), re.sub(r"\\(\d)", r"\\g<\1>", replacement), flags
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+
+
+def ip(value: Value, part: str) -> Value:
+    """``isip``, ``family``, ``version`` or ``pton`` of a text."""
+    try:
+        found = ipaddress.ip_address(text(value).strip("[]"))
+    except ValueError:
+        return 0 if part == "isip" else None
+    return {"isip": 1, "family": "INET" if found.version == 4 else "INET6"}.get(part, found.version)
+
+
+TRANSFORMATIONS: dict[str, tuple[int, int, Callable[..., Value]]] = {
+    # class.name: least and most arguments, function of the value and of these
+    "s.len": (0, 0, lambda v: len(text(v))),
+    "s.int": (0, 0, number),
+    "s.substr": (2, 2, substr),
+    "s.select": (2, 2, select),
+    "s.tolower": (0, 0, lambda v: text(v).lower()),
+    "s.toupper": (0, 0, lambda v: text(v).upper()),
+    "s.trim": (0, 0, lambda v: text(v).strip()),
+    "s.triml": (0, 0, lambda v: text(v).lstrip()),
+    "s.trimr": (0, 0, lambda v: text(v).rstrip()),
+    "s.index": (1, 2, lambda v, s, o=0: _index(text(v).find(s, number(o)))),
+    "s.rindex": (1, 1, lambda v, s: _index(text(v).rfind(s))),
+    "s.md5": (0, 0, lambda v: hashlib.md5(text(v).encode(), usedforsecurity=False).hexdigest()),
+    "s.encode.hexa": (0, 0, lambda v: text(v).encode().hex()),
+    "s.reverse": (0, 0, lambda v: text(v)[::-1]),
+    "uri.user": (0, 0, lambda v: uri_part(v, "user")),
+    "uri.username": (0, 0, lambda v: uri_part(v, "user")),
+    "uri.host": (0, 0, lambda v: uri_part(v, "host")),
+    "uri.domain": (0, 0, lambda v: uri_part(v, "host")),
+    "uri.port": (0, 0, lambda v: uri_part(v, "port")),
+    "uri.passwd": (0, 0, lambda v: uri_part(v, "passwd")),
+    "uri.password": (0, 0, lambda v: uri_part(v, "passwd")),
+    "uri.schema": (0, 0, lambda v: uri_part(v, "scheme")),
+    "uri.scheme": (0, 0, lambda v: uri_part(v, "scheme")),
+    "uri.params": (0, 0, lambda v: uri_part(v, "params")),
+    "uri.param": (1, 1, uri_param),
+    "uri.headers": (0, 0, lambda v: uri_part(v, "headers")),
+    "uri.transport": (0, 0, lambda v: uri_param(v, "transport")),
+    "param.value": (1, 2, param),
+    "param.exist": (1, 2, has_param),
+    "param.count": (0, 1, lambda v, s=";": len(params(v, s))),
+    "param.valueat": (1, 2, lambda v, i, s=";": at([b for _, b in params(v, s)], number(i))),
+    "param.name": (1, 2, lambda v, i, s=";": at([a for a, _ in params(v, s)], number(i))),
+    "nameaddr.name": (0, 0, lambda v: nameaddr(v, "name")),
+    "nameaddr.uri": (0, 0, lambda v: nameaddr(v, "uri")),
+    "nameaddr.len": (0, 0, lambda v: nameaddr(v, "len")),
+    "nameaddr.params": (0, 0, lambda v: nameaddr(v, "params")),
+    "nameaddr.param": (1, 1, lambda v, name: param(nameaddr(v, "params"), name)),
+    "csv.count": (0, 0, lambda v: len(_split(v, ","))),
+    "csv.value": (1, 1, lambda v, i: at([each.strip() for each in _split(v, ",")], number(i))),
+    "re.subst": (1, 1, subst),
+    "ip.isip": (0, 0, lambda v: ip(v, "isip")),
+    "ip.family": (0, 0, lambda v: ip(v, "family")),
+    "ip.version": (0, 0, lambda v: ip(v, "version")),
+}  # fmt: skip
+
+
+def transform(value: Value, name: str, *arguments: str) -> Value:
+    """``{name,arguments}``; NULL stays NULL."""
+    return None if value is None else TRANSFORMATIONS[name][2](value, *arguments)
+
+
+def _index(place: int) -> Value:
+    return None if place < 0 else place

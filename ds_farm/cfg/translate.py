@@ -1,0 +1,89 @@
+"""A script as a whole: what `ds-farm run -f`, `check -f` and `convert` begin with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ds_farm.cfg.errors import ScriptProblem, ScriptProblems
+from ds_farm.cfg.parse import Node, parse
+from ds_farm.cfg.routes import Compiler
+from ds_farm.cfg.settings import Place, Reader, Value
+from ds_farm.cfg.source import Source, read
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A script in the farm's own terms."""
+
+    source: Source
+    sections: Mapping[str, Mapping[str, Value]]
+    """As ds_farm.toml has them."""
+
+    places: Mapping[Place, tuple[int, int]]
+    module: str
+    """The routing module in Python."""
+
+    notes: tuple[ScriptProblem, ...]
+    """What was accepted and has no effect."""
+
+    def problem(self, place: Place, text: str) -> ScriptProblem:
+        """What `ds_farm.config` says of a value, by its place in the script."""
+        line, column = self.places.get(place[:2], (0, 0))
+        if not line:
+            return ScriptProblem(self.source.path, 0, 0, f"{'.'.join(map(str, place))}: {text}")
+        return self.source.problem(line, column, f"{place[1]}: {text}")
+
+
+def translate(path: Path, environment: Mapping[str, str] | None = None) -> Translation:
+    """Read and translate a script with all that it includes.
+
+    :raises ScriptProblems: all that is wrong with it, and all that it needs and is not here
+    """
+    source = read(path, environment)
+    try:
+        return _translate(source)
+    except RecursionError:
+        text = "expressions within expressions, too deep"
+        raise ScriptProblems([ScriptProblem(path, 0, 0, text)]) from None
+
+
+def _translate(source: Source) -> Translation:
+    tree = parse(source)
+    items = [item for item in tree.children if isinstance(item, type(tree))]
+    settings = Reader(source).read([each for each in items if not _is_route(each)])
+    compiler = Compiler(source, settings.most_loops)
+    sockets = settings.sections["farm"]["socket"]
+    places = [*_places(sockets if isinstance(sockets, list) else []), *settings.aliases]
+    module = compiler.compile([each for each in items if _is_route(each)], settings.modules, places)
+    problems = [*settings.problems, *compiler.problems]
+    if not problems:
+        problems = _checked(source, module)
+    if problems:
+        raise ScriptProblems(problems)
+    notes = tuple([*settings.notes, *compiler.notes])
+    return Translation(source, settings.sections, settings.places, module, notes)
+
+
+def _is_route(item: Node) -> bool:
+    return str(item.data).endswith("_route")
+
+
+def _places(sockets: list[str]) -> list[str]:
+    """``host:port`` of the sockets, and of what they are advertised as."""
+    found = []
+    for text in sockets:
+        for each in re.split(r"\s+as\s+", text.removeprefix("udp:")):
+            found.append(each if re.search(r":\d+$", each) else f"{each}:5060")
+    return found
+
+
+def _checked(source: Source, module: str) -> list[ScriptProblem]:
+    """Python's own limits, which a script may reach."""
+    try:
+        compile(module, f"{source.path} (translated)", "exec")
+    except (SyntaxError, MemoryError, RecursionError, ValueError) as error:
+        return [ScriptProblem(source.path, 0, 0, f"it cannot be translated: {error}")]
+    return []

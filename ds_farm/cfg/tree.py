@@ -1,0 +1,110 @@
+"""Looking at the syntax tree: positions, names of routes, constants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from lark import Token, Tree
+
+from ds_farm.cfg.parse import Node
+
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "a": "\a", "0": "\0"}
+
+
+def unquoted(token: str) -> str:
+    """A string of the script without its quotes and escapes."""
+    if token.startswith("'"):
+        return token[1:-1]
+    return re.sub(r"\\([\s\S])", lambda m: _ESCAPES.get(m[1], m[0]), token[1:-1])
+
+
+def quoted(text: str) -> str:
+    """A text in Python, in double quotes where that takes no escapes."""
+    shown = repr(text)
+    if shown[0] == "'" and '"' not in shown:
+        return f'"{shown[1:-1]}"'
+    return shown
+
+
+def position_of(at: Node | Token | None) -> tuple[int, int]:
+    """Line and column, counted from 1; 0 if there is none."""
+    if isinstance(at, Token):
+        return at.line or 0, at.column or 0
+    if isinstance(at, Tree) and not at.meta.empty:
+        return at.meta.line, at.meta.column
+    return 0, 0
+
+
+def as_node(each: Node | Token) -> Node:
+    """A part of the tree that is no token."""
+    assert isinstance(each, Tree)
+    return each
+
+
+def as_token(each: Node | Token) -> Token:
+    """A part of the tree that is one."""
+    assert isinstance(each, Token)
+    return each
+
+
+def body_of(route: Node) -> Node:
+    """The block of a route."""
+    return next(
+        each
+        for each in map(as_node, (c for c in route.children if isinstance(c, Tree)))
+        if each.data == "block"
+    )
+
+
+def statements_of(statement: Node) -> list[Node | Token]:
+    """A block's statements, or the one that stands instead."""
+    return list(statement.children) if statement.data == "block" else [statement]
+
+
+def name_of(route: Node) -> str:
+    """Of a route; "" if it has none."""
+    for each in route.children:
+        if isinstance(each, Tree) and each.data == "route_name":
+            return str(each.children[0])
+    return ""
+
+
+def routes_called(route: Node) -> Iterable[str]:
+    """Names of the routes that a route calls."""
+    for call in route.find_data("call"):
+        if str(call.children[0]) == "route" and len(call.children) > 1:
+            name = constant(as_node(call.children[1]))
+            if name:
+                yield name
+
+
+def constant(argument: Node) -> str | None:
+    """The text of an argument that is a constant."""
+    inner = argument.children[0] if argument.children else None
+    if not isinstance(inner, Tree):
+        return None
+    if inner.data == "string":
+        return "".join(unquoted(str(each)) for each in inner.children)
+    if inner.data in ("name", "number", "bare", "pvar"):
+        return str(inner.children[0])
+    return None
+
+
+def returns_zero(node: Node) -> bool:
+    """``return(0)``, which is ``exit``."""
+    if node.data != "return_" or not node.children:
+        return False
+    value = as_node(node.children[0])
+    return value.data == "number" and int(str(value.children[0]), 0) == 0
+
+
+def is_hex(node: Node) -> bool:
+    """A number written as 0x..."""
+    return str(node.children[0])[:2].lower() == "0x"
+
+
+def shown_route(kind: str, name: str) -> str:
+    """As the script has it: failure_route[name]."""
+    word = "route" if kind == "request_route" else kind
+    return f"{word}[{name}]" if name else word
