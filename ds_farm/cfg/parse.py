@@ -17,7 +17,7 @@ Node = Tree[Token]
 MOST_EXPECTED = 8
 _WORDS = {
     "PVAR": "a variable", "STRING": "a string", "NUMBER": "a number", "NAME": "a name",
-    "VALUE": "a value", "ROUTE": "the name of a route", "IP": "an address",
+    "VALUE": "a value", "ROUTE_ID": "the name of a route", "IP": "an address",
     "SOCKET": "proto:host:port", "COMPARE": "a comparison", "ASSIGN": "an assignment",
     "BITWISE": "an operator", "TIMES": "an operator", "PLUS": "an operator",
     "MINUS": "an operator", "$END": "the end",

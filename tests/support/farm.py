@@ -67,10 +67,14 @@ class Farm:
         settings: Settings | None = None,
         listen_ipv6: bool = False,
         name: str = "",
+        script: Path | None = None,
     ) -> None:
         """``rows`` are destinations (a bare URI is one of set 1); ``module`` is the text of a
         routing module; ``settings`` goes over the defaults, section by section; it listens on
-        `sip`, with ``listen_ipv6`` on `sip6` as well."""
+        `sip`, with ``listen_ipv6`` on `sip6` as well.
+
+        ``script`` is an OpenSIPS script that stands in place of the configuration, or the
+        configuration that one was converted to: what differs for a test is given with ``--set``."""
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.name = name or f"test-{os.getpid()}-{next(_names):04d}"
@@ -105,7 +109,14 @@ class Farm:
             sections["tm"] = {"steering": STEERING}
         for section, values in (settings or {}).items():
             sections.setdefault(section, {}).update(values)
-        self.config.write_text(_toml(sections))
+        self._arguments: list[str] = []
+        if script is not None:
+            self.config = script
+            for section, values in sections.items():
+                for key, value in values.items():
+                    self._arguments += ["--set", f"{section}.{key}={json.dumps(value)}"]
+        else:
+            self.config.write_text(_toml(sections))
         OPEN.add(self)
 
     # -- life
@@ -122,7 +133,7 @@ class Farm:
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                [str(COMMAND), "run", "-c", str(self.config)],
+                [str(COMMAND), "run", "-f", str(self.config), *self._arguments],
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -225,7 +225,7 @@ def variant(directory: Path, name: str, scenario: str, *changes: tuple[str, str]
 
 def _with_status(directory: Path, scenario: str, status: int) -> str:
     """A copy of the scenario with a number where it says STATUS: SIPp takes no key there."""
-    copy = directory / f"{status}_{scenario}"
+    copy = directory / f"{status}_{Path(scenario).name}"
     copy.write_text((SCENARIOS / scenario).read_text().replace("STATUS", str(status)))
     return str(copy)
 
