@@ -130,7 +130,7 @@ class Expressions:
             return self._operation(
                 str(operator), self._value(as_node(left)), self._value(as_node(right))
             )
-        operand = self._value(as_node(node.children[0]))
+        operand = self._value(as_node(node.children[-1]))
         sign = "-" if kind == "minus" else "~"
         if operand.kind == NUMBER:
             return Code(f"{sign}{operand.operand}", NUMBER, is_atom=False)

@@ -127,9 +127,9 @@ def compare(left: Value, right: Value) -> int:
 
 
 def add(left: Value, right: Value) -> Value:
-    """``+``: a sum of numbers, else both texts one after the other."""
-    if isinstance(left, int) and isinstance(right, int):
-        return left + right
+    """``+``: a sum of numbers, NULL is 0; else both texts one after the other."""
+    if not isinstance(left, str) and not isinstance(right, str):
+        return number(left) + number(right)
     return text(left) + text(right)
 
 

@@ -1,0 +1,1 @@
+"""OpenSIPS scripts: source, syntax, translation."""

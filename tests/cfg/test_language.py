@@ -1,0 +1,193 @@
+"""What statements, operators, variables and transformations do, by what the farm sends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cfg.translated import run, says
+from tests.support.message import Draft, Sip
+
+VIA = "SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bKlanguage"
+
+
+def message(uri: str = "sip:0123@example.com:5070;user=phone") -> Draft:
+    made = Draft("INVITE", uri, via=VIA, key="language")
+    made.set("From", '"Al" <sip:al@a.example;x=1>;tag=f1')
+    made.add("X-List", 'one, "two, three", four')
+    made.add("X-Params", "a=1;b;c=three")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("1 + 2 * 3", "7"),
+        ("(1 + 2) * 3", "9"),
+        ("7 / 2", "3"),
+        ("7 % 4", "3"),
+        ("1 << 4 | 1", "17"),
+        ("6 & 3", "2"),
+        ("-5 + 2", "-3"),
+        ("~0 & 15", "15"),
+        ("0x10", "16"),
+        ('"a" + "b"', "ab"),
+        ('"n" + 5', "n5"),
+        ("'$ru'", "sip:0123@example.com:5070;user=phone"),
+        ('"$$5"', "$5"),
+        ("$rm", "INVITE"),
+        ("$rU", "0123"),
+        ("$rd", "example.com"),
+        ("$rp", "5070"),
+        ("$fu", "sip:al@a.example;x=1"),
+        ("$fU", "al"),
+        ("$fn", "Al"),
+        ("$ft", "f1"),
+        ("$si", "198.51.100.7"),
+        ("$sp + 1", "5071"),
+        ("$hdr(X-Params)", "a=1;b;c=three"),
+        ("$hdr(None)", ""),
+        ("$(hdr(X-Params){param.value,c})", "three"),
+        ("$(hdr(X-Params){param.exist,b})", "1"),
+        ("$(hdr(X-Params){param.count})", "3"),
+        ("$(hdr(X-Params){param.valueat,0})", "1"),
+        ("$(hdr(X-List){csv.value,1})", '"two, three"'),
+        ("$(hdr(X-List){csv.count})", "3"),
+        ("$(ru{uri.host})", "example.com"),
+        ("$(ru{uri.param,user})", "phone"),
+        ("$(ru{uri.port}) + 1", "5071"),
+        ("$(hdr(From){nameaddr.uri}{uri.user})", "al"),
+        ("$(hdr(From){nameaddr.name})", "Al"),
+        ("$(rU{s.len})", "4"),
+        ("$(rU{s.substr,1,0})", "123"),
+        ("$(rU{s.substr,-2,1})", "2"),
+        ("$(rU{s.int})", "123"),
+        ("$(rm{s.tolower})", "invite"),
+        ("$(ru{s.select,1,@})", "example.com:5070;user=phone"),
+        ("$(rU{s.md5})", "eb62f6b9306db575c2d596b1279627a4"),
+        ("$(rd{s.index,.})", "7"),
+        ("$(rU{re.subst,/^0/+49/})", "+49123"),
+        ("$(si{ip.isip})", "1"),
+        ("$var(never)", "0"),
+        ("$pr", "udp"),
+    ],
+)
+def test_expressions(tmp_path: Path, expression: str, value: str) -> None:
+    assert says(tmp_path, expression, message()) == value
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_true"),
+    [
+        ('$rm == "INVITE"', True),
+        ('method == "INVITE" && !method == "ACK"', True),
+        ('$rd == "EXAMPLE.com"', True),
+        ('$rd != "example.com"', False),
+        ('$ru =~ "^SIP:0[[:digit:]]+@"', True),
+        ('$ru !~ "xyz"', True),
+        ("$var(n) == NULL", False),
+        ("$hdr(None) == NULL", True),
+        ("$hdr(None) == null || 0", True),
+        ("$rp > 5060 and $rp <= 5070", True),
+        ("not (1 == 2) or 0", True),
+        ("src_ip == 198.51.100.0/24", True),
+        ("src_ip == 192.0.2.1", False),
+        ("uri == myself", False),
+        ("is_method(\"INVITE|ACK\")", True),
+        ("has_totag()", False),
+        ('$fU =~ "$(rU{s.substr,0,0})"', False),
+        ('"$fU" == "al"', True),
+        ("(1 || 0) && 0", False),
+        ("1 || 0 && 0", True),
+    ],
+)  # fmt: skip
+def test_conditions(tmp_path: Path, condition: str, is_true: bool) -> None:
+    before = f'if ({condition}) $avp(r) = "yes"; else $avp(r) = "no";'
+    assert says(tmp_path, "$avp(r)", message(), before) == ("yes" if is_true else "no")
+
+
+@pytest.mark.parametrize(
+    ("statements", "value"),
+    [
+        ("$var(x) = 0; while ($var(x) < 5) { $var(x) += 2; } $avp(r) = $var(x);", "6"),
+        ("$var(x) = 0; while (1) { $var(x) += 1; } $avp(r) = $var(x);", "100"),
+        ("while (1) { if ($avp(x) == 3) break; $avp(x) := $avp(x) + 1; } $avp(r) = $avp(x);", "3"),
+        ("$var(x) = 8; $var(x) /= 2; $var(x) -= 1; $var(x) *= 5; $avp(r) = $var(x);", "15"),
+        ("$avp(a) = 1; $avp(a) = 2; $avp(r) = $(avp(a)[*]);", "2,1"),
+        ("$avp(a) = 1; $avp(a) = 2; $avp(r) = $(avp(a)[1]);", "1"),
+        ("$avp(a) = 1; $avp(a) := 2; $avp(r) = $(avp(a)[*]);", "2"),
+        ("$avp(a) = 1; $avp(a) = 2; $avp(a) = NULL; $avp(r) = $avp(a);", "1"),
+        ("$avp(a) = 1; $avp(a) = 2; $(avp(a)[1]) = 7; $avp(r) = $(avp(a)[*]);", "2,7"),
+        ('$avp(a) = 1; avp_delete("$avp(a)/g"); $avp(r) = $avp(a) + "none";', "none"),
+        (
+            '$avp(a) = 1; $avp(a) = 2; $var(s) = ""; for ($var(i) in $(avp(a)[*])) '
+            '{ $var(s) = $var(s) + "-$var(i)"; } $avp(r) = $var(s);',
+            "-2-1",
+        ),
+        (
+            'switch ($rU) { case "9": $avp(r) = "no"; break; case "0123": $avp(r) = "hit"; '
+            'default: $avp(r) = "$avp(r) on"; }',
+            "hit on",
+        ),
+        (
+            'switch ($rU) { case "0123": switch (2) { case 2: $avp(r) = "in"; break; } break; '
+            'default: $avp(r) = "out"; }',
+            "in",
+        ),
+        ('switch (1) { case 2: $avp(r) = "no"; break; default: $avp(r) = "default"; }', "default"),
+        ('if (0) $avp(r) = 1; else if (1) { $avp(r) = 2; } else $avp(r) = 3;', "2"),
+        ('$rU = "77"; $avp(r) = $ru;', "sip:77@example.com:5070;user=phone"),
+        ('$rd = "b.example"; $avp(r) = $rd;', "b.example"),
+        ('strip(1); prefix("+49"); $avp(r) = $rU;', "+49123"),
+        ('subst_user("/^0/00/"); $avp(r) = $rU;', "00123"),
+        ('subst_uri("/example/other/"); $avp(r) = $rd;', "other.com"),
+        ('$avp("q") = 3; $avp(r) = $avp("q");', "3"),
+        ('setflag(FLAG_A); if (isflagset(FLAG_A)) $avp(r) = "set";', "set"),
+        ('ds_select_dst("7", "4"); $avp(r) = $rc;', "-1"),
+        ('$var(s) = "1"; ds_select_dst("$var(s)", "4"); $avp(r) = "$rc $du";', "1 sip:192.0.2.1"),
+    ],
+)  # fmt: skip
+def test_statements(tmp_path: Path, statements: str, value: str) -> None:
+    assert says(tmp_path, "$avp(r)", message(), statements) == value
+
+
+ROUTES = """
+route {
+    if (route(check, "a", 2) == 5) { }
+    if (route(no)) { sl_send_reply(201, "wrong"); exit; }
+    route(end);
+    sl_send_reply(202, "not reached");
+}
+route[check] { $var(p) = "$param(1)$param(2)"; return(5); }
+route[no] { return(-1); }
+route[end] { if ($var(p) == "a2") sl_send_reply(203, "right"); exit; }
+"""
+
+
+def test_routes_return_and_exit(tmp_path: Path) -> None:
+    ((sent, *_),) = run(tmp_path, ROUTES)
+    assert Sip.read(sent).start_line == b"SIP/2.0 203 right"
+
+
+def test_a_return_of_zero_ends_the_script(tmp_path: Path) -> None:
+    text = """
+        route { route(x); sl_send_reply(200, "no"); }
+        route[x] { sl_send_reply(204, "yes"); return(0); }
+    """
+    ((sent, *_),) = run(tmp_path, text)
+    assert Sip.read(sent).start_line == b"SIP/2.0 204 yes"
+
+
+def test_text_of_a_message_is_no_script(tmp_path: Path) -> None:
+    odd = message()
+    odd.add("X-Odd", "$avp(x) {s.len} %s ' \" \\ ${ru}")
+    assert says(tmp_path, "$hdr(X-Odd)", odd) == "$avp(x) {s.len} %s ' \" \\ ${ru}"
+
+
+@pytest.mark.parametrize("name", ["x'y", 'a"b', "__import__('os')", "a\\nb", "x);exit(", "é"])
+def test_names_of_a_script_are_no_code(tmp_path: Path, name: str) -> None:
+    literal = name.replace("\\", "\\\\").replace('"', '\\"')
+    assert says(tmp_path, f'"{literal}"', message()) == name
+    if "(" not in name and '"' not in name:
+        assert says(tmp_path, f"$var({name})", message(), f"$var({name}) = 5;") == "5"
