@@ -16,18 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.alone import alone
+
 ROOT = Path(__file__).parents[1]
 FOLDER = "/srv/ds_farm"
 """Where README.md's newcomer is."""
 
-OWN = ["unshare", "--mount", "--net"] if os.getuid() == 0 else ["unshare", "-r", "--mount", "--net"]
 END = "== end of command"
 
-PREPARE = """
-set -u
-mount -t tmpfs tmpfs /dev/shm
-ip link set lo up
-"""
 STOP = "kill %1; wait %1; echo stopped with $?"
 
 
@@ -70,7 +66,7 @@ def _is_open(lines: list[str]) -> bool:
 
 def script(found: list[Step]) -> str:
     """They run in one shell; each command's output ends with `END`."""
-    parts = [PREPARE]
+    parts = []
     for step in found:
         if step.stays:
             parts.append(f"{step.command} 2>log &")
@@ -94,7 +90,7 @@ def alike(text: str, folder: str = FOLDER) -> list[str]:
 def run(text: str, folder: Path, timeout_s: float = 90.0) -> str:
     path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
     done = subprocess.run(
-        [*OWN, "bash", "-c", text],
+        alone(text),
         cwd=folder,
         env=os.environ | {"PATH": path, "COLUMNS": "100", "TERM": "dumb"},
         stdin=subprocess.DEVNULL,
@@ -134,5 +130,5 @@ def test_the_main_job_prints_what_the_readme_says() -> None:
 
     readme = (ROOT / "README.md").read_text()
     (block,) = re.findall(r"^```\n(make: installing.*?)^```", readme, re.DOTALL | re.MULTILINE)
-    command = f"{PREPARE}\nmake --no-print-directory run </dev/null"
+    command = "make --no-print-directory run </dev/null"
     assert shape(run(command, ROOT, 170.0)) == shape(block)

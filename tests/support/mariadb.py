@@ -32,13 +32,16 @@ def _program(*names: str) -> str:
 class Server:
     """One server; can be killed, started again, stopped in the middle of everything."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, host: str = "", port: int = 0, password: str = PASSWORD
+    ) -> None:
         self._folder = folder
         account = pwd.getpwuid(os.getuid()).pw_name
         self._common = ["--no-defaults", f"--datadir={folder}/data", f"--user={account}"]
-        self.host = own_host()
-        self.port = free_port(self.host, socket.SOCK_STREAM)
-        self.url = f"mysql://{USER}:{PASSWORD}@{self.host}:{self.port}/{DATABASE}"
+        self.host = host or own_host()
+        self.port = port or free_port(self.host, socket.SOCK_STREAM)
+        self._password = password
+        self.url = f"mysql://{USER}:{password}@{self.host}:{self.port}/{DATABASE}"
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -73,7 +76,7 @@ class Server:
             )
         self._process = process
         path = f"{self._folder}/socket"
-        until(lambda: _prepare(process, path, self._log), "a MariaDB server", 60.0)
+        until(lambda: _prepare(process, path, self._log, self._password), "a MariaDB server", 60.0)
 
     def signal(self, number: signal.Signals) -> None:
         """SIGKILL, or SIGSTOP and SIGCONT for a server that hangs."""
@@ -100,7 +103,7 @@ class Server:
             host=self.host,
             port=self.port,
             user=USER,
-            password=PASSWORD,
+            password=self._password,
             database=DATABASE,
             autocommit=True,
         )
@@ -111,10 +114,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def server() -> Iterator[Server]:
-    """A running server with an empty database."""
+def server(host: str = "", port: int = 0, password: str = PASSWORD) -> Iterator[Server]:
+    """A running server with an empty database; by default at a free place of its own."""
     with tempfile.TemporaryDirectory(prefix="ds_farm_mariadb_") as folder:
-        one = Server(Path(folder))
+        one = Server(Path(folder), host, port, password)
         one.install()
         try:
             one.start()
@@ -130,7 +133,7 @@ def running() -> Iterator[str]:
         yield one.url
 
 
-def _prepare(server: subprocess.Popen[bytes], path: str, log: Path) -> bool:
+def _prepare(server: subprocess.Popen[bytes], path: str, log: Path, password: str) -> bool:
     if server.poll() is not None:
         raise AssertionError(f"MariaDB ended: {log.read_text(errors='replace')[-2000:]}")
     with socket.socket(socket.AF_UNIX) as probe:  # PyMySQL leaks the socket of a failed attempt
@@ -139,6 +142,6 @@ def _prepare(server: subprocess.Popen[bytes], path: str, log: Path) -> bool:
     connection = pymysql.connect(unix_socket=path, user="root")
     with connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
-        cursor.execute(f"CREATE USER IF NOT EXISTS {USER}@'%%' IDENTIFIED BY %s", (PASSWORD,))
+        cursor.execute(f"CREATE USER IF NOT EXISTS {USER}@'%%' IDENTIFIED BY %s", (password,))
         cursor.execute(f"GRANT ALL ON {DATABASE}.* TO {USER}@'%'")
     return True
