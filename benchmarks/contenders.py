@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.kamailio import Kamailio
 from benchmarks.machine import Cores, pin_workers
 from benchmarks.programs import BenchError, Stage, program
-from tests.support.farm import Farm
+from tests.support.farm import COMMAND, Farm
 from tests.support.net import free_port
 
 ROUTES = '''"""What the bench routes with: Max-Forwards, round robin over set 1, forward."""
@@ -32,6 +32,26 @@ def request_route(request):
 '''
 
 
+SCRIPT = """\
+# The same for opensips.cfg.
+socket=udp:127.0.0.1:5060
+loadmodule "sl.so"
+loadmodule "tm.so"
+loadmodule "maxfwd.so"
+loadmodule "dispatcher.so"
+modparam("dispatcher", "db_url", "sqlite:///farm.sqlite")
+route {
+	if (!mf_process_maxfwd_header(10)) {
+		sl_send_reply(483, "Too Many Hops");
+	} else if (!ds_select_dst("1", "4")) {
+		sl_send_reply(503, "Service Unavailable");
+	} else {
+		forward();
+	}
+}
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One line of the table."""
@@ -45,10 +65,13 @@ class Case:
     method: str = "OPTIONS"
     """INVITE: a call with ACK and BYE."""
 
+    form: str = ""
+    """Of the routing: "script" for an opensips.cfg, "converted" for what convert makes of it."""
+
     @property
     def name(self) -> str:
         """As `--only` has it: farm, farm-10k, farm-2w, farm-10k-2w, farm-tm, farm-tm-invite."""
-        parts = [self.kind]
+        parts = [self.kind, self.form] if self.form else [self.kind]
         if self.stateful:
             parts.append("tm")
         if self.method != "OPTIONS":
@@ -103,18 +126,31 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _start_farm(case: Case, stage: Stage, directory: Path, stack: ExitStack) -> Contender:
+    routes = ROUTES.replace("forward()", "t_relay()") if case.stateful else ROUTES
     farm = Farm(
         directory,
         stage.uris(case.destinations),
         children=case.workers,
-        module=ROUTES.replace("forward()", "t_relay()") if case.stateful else ROUTES,
+        module="" if case.form else routes,
         name=f"bench-{os.getpid()}-{case.name}",
+        script=_script(directory, case.form) if case.form else None,
     )
     try:
         stack.enter_context(farm)
     except AssertionError as error:
         raise BenchError(str(error)) from None
     return Contender(case, farm.sip, tuple(child.pid for child in farm.workers()))
+
+
+def _script(directory: Path, form: str) -> Path:
+    """The script, or the configuration that the installed command makes of it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    script = directory / "opensips.cfg"
+    script.write_text(SCRIPT)
+    if form == "script":
+        return script
+    subprocess.run([COMMAND, "convert", script, "-o", directory], check=True, capture_output=True)
+    return directory / "ds_farm.toml"
 
 
 def _start_kamailio(case: Case, stage: Stage, directory: Path, stack: ExitStack) -> Contender:

@@ -46,6 +46,8 @@ QUICK = {"rounds": 1, "seconds": 0.3, "warm_up": 0.1}
 CASES = (
     Case("reflector"),
     Case("farm"),
+    Case("farm", form="script"),
+    Case("farm", form="converted"),
     Case("kamailio"),
     Case("farm", destinations=MANY),
     Case("kamailio", destinations=MANY),
@@ -65,6 +67,7 @@ RATIO_HEADS = {
     "kamailio": "/ kamailio",
     "few": "/ 4 dest.",
     "one_worker": "/ 1 worker",
+    "by_hand": "/ by hand",
 }
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

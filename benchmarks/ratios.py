@@ -78,9 +78,10 @@ class Ratio:
 
 _REFERENCES: dict[str, Callable[[Case], Case]] = {
     "reflector": lambda case: Case("reflector", case.workers, method=case.method),
-    "kamailio": lambda case: replace(case, kind="kamailio"),
+    "kamailio": lambda case: replace(case, kind="kamailio", form=""),
     "few": lambda case: replace(case, destinations=FEW),
     "one_worker": lambda case: replace(case, workers=1),
+    "by_hand": lambda case: replace(case, form=""),
 }
 """What a case is divided by, by the name of the ratio."""
 

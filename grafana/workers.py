@@ -127,7 +127,7 @@ WORKERS = Dashboard(
                     "{{phase}}",
                 ),
             ),
-            "Open ones wait for a final response; the others stay for what comes late (timers D to K).",
+            "Open ones wait for a final response; the others stay for what comes late.",
         ),
         Panel(
             "Retransmissions and hand-overs",

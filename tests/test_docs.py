@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ds_farm.cfg.functions import FUNCTIONS, NOTHING_HERE
+from ds_farm.cfg.pvars import NAMED as SCRIPT_NAMED
+from ds_farm.cfg.pvars import SIMPLE
+from ds_farm.cfg.texts import TRANSFORMATIONS
 from ds_farm.config import load
 from ds_farm.dispatch.model import State
 from ds_farm.script.module import load_routes
@@ -174,3 +178,13 @@ def test_every_cited_decision_is_there() -> None:
     cited = _cited("[Dd]ecisions?", r"\d+")
     assert "21" in cited
     assert {number: where for number, where in cited.items() if number not in known} == {}
+
+
+def test_what_scripts_may_use_is_described() -> None:
+    text = (ROOT / "docs" / "opensips-cfg.md").read_text(encoding="utf-8")
+    described = set(re.findall(r"`([^`\s]+)`", text))
+    assert set(FUNCTIONS) <= described
+    assert {f"{{{name}}}" for name in TRANSFORMATIONS} <= described
+    assert {f"${name}" for name in SIMPLE if name != "null"} <= described
+    assert {f"${name}(...)" for name in SCRIPT_NAMED} <= described
+    assert described >= NOTHING_HERE

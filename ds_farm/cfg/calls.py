@@ -64,7 +64,11 @@ class Calls(Expressions):
         if name == "is_myself":
             self._needs_myself = True
         if function.code is not None:
-            code = function.code(made)
+            try:
+                code = function.code(made)
+            except ValueError as error:
+                self._problem(token, f"{name}(): {error}")
+                raise Failure from None
             self._variables.note(code)
             return code
         return f"request.{function.method or name}({', '.join(made)})"

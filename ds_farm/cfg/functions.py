@@ -6,8 +6,17 @@ Most are methods of the request under their own names.  The others are made from
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from ds_farm.cfg.tree import quoted
+from ds_farm.dispatch.arguments import parse_choices
+from ds_farm.errors import ConfigError
+
+MARKS = ("a", "1", "i", "0", "p", "2")
+"""States as ds_mark_dst has them."""
 
 REQUEST = frozenset({"request"})
 FAILURE = frozenset({"failure"})
@@ -70,6 +79,78 @@ def _uri_param(arguments: list[str]) -> str:
 
 def _rand_event(arguments: list[str]) -> str:
     return f"truth(chance() % 100 < number({arguments[0] if arguments else '10'}))"
+
+
+def _constant(code: str) -> str | None:
+    """What an argument's code is, if that is known."""
+    try:
+        return str(ast.literal_eval(code))
+    except (ValueError, SyntaxError):
+        return None
+
+
+def _joined(*codes: str) -> str:
+    """The code of texts one after the other."""
+    known = [_constant(code) for code in codes]
+    if None not in known:
+        return quoted("".join(map(str, known)))
+    return " + ".join(code if _constant(code) is not None else f"text({code})" for code in codes)
+
+
+def _given(arguments: list[str], index: int) -> str | None:
+    """An argument that is there and is not empty."""
+    found = arguments[index] if index < len(arguments) else None
+    return None if found is None or _constant(found) == "" else found
+
+
+def _set(arguments: list[str], partition: int) -> str:
+    """``set`` and the partition that 3.0 and later give in an argument of its own."""
+    found = _given(arguments, partition)
+    return arguments[0] if found is None else _joined(found, '":"', arguments[0])
+
+
+def _select(name: str) -> Callable[[list[str]], str]:
+    """``(set, alg, flags)`` of 2.1, ``(set, alg, flags, partition, max_res)`` of 3.0."""
+
+    def code(arguments: list[str]) -> str:
+        sets, flags, most = _set(arguments, 3), _given(arguments, 2), _given(arguments, 4)
+        if most is not None:
+            flags = _joined(flags or '""', '"M"', most)
+        last = "" if flags is None else f", {flags}"
+        known = [_constant(each) for each in (sets, arguments[1], flags or '""')]
+        if None not in known and not any("$" in str(each) for each in known):
+            try:
+                parse_choices(*map(str, known))
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        return f"request.{name}({sets}, {arguments[1]}{last})"
+
+    return code
+
+
+def _mark(arguments: list[str]) -> str:
+    """``(partition, state)`` of 2.1, ``(state, partition)`` of 3.0."""
+    if len(arguments) == 2 and (_constant(arguments[0]) or "").lower() in MARKS:
+        arguments = arguments[::-1]
+    return f"request.ds_mark_dst({', '.join(a for a in arguments if _constant(a) != '')})"
+
+
+def _count(arguments: list[str]) -> str:
+    """``(set, filter, result)``, and a partition since 3.0."""
+    return f"request.ds_count({_set(arguments, 3)}, {arguments[1]}, {arguments[2]})"
+
+
+def _is_in_list(arguments: list[str]) -> str:
+    """``(ip, port, set, active_only)``; a partition stands before ``active_only`` since 3.0."""
+    fourth = _given(arguments, 3)
+    constant = "" if fourth is None else _constant(fourth)
+    partition = None if constant is not None and re.fullmatch(r"\d*", constant) else fourth
+    active = _given(arguments, 4) if len(arguments) > 4 else None if partition else fourth
+    group = _given(arguments, 2)
+    if partition is not None:
+        group = _joined(partition, '":"', group or '""')
+    given = [*arguments[:2], group or ('""' if active else ""), active or ""]
+    return f"request.ds_is_in_list({', '.join(each for each in given if each)})"
 
 
 def _log(arguments: list[str]) -> str:
@@ -158,13 +239,19 @@ FUNCTIONS: dict[str, Function] = {
     "subst_user": Function(("textops",), 1, 1, kinds=(SUBST,), code=_subst_user),
     "uri_param": Function(("uri", "sipmsgops"), 1, 2, code=_uri_param),
     # dispatcher
-    "ds_select_dst": Function(("dispatcher",), 2, 3, REQUEST | FAILURE),
-    "ds_select_domain": Function(("dispatcher",), 2, 3, REQUEST | FAILURE),
+    "ds_select_dst": Function(
+        ("dispatcher",), 2, 5, REQUEST | FAILURE, code=_select("ds_select_dst")
+    ),
+    "ds_select_domain": Function(
+        ("dispatcher",), 2, 5, REQUEST | FAILURE, code=_select("ds_select_domain")
+    ),
     "ds_next_dst": Function(("dispatcher",), 0, 1, REQUEST | FAILURE),
     "ds_next_domain": Function(("dispatcher",), 0, 1, REQUEST | FAILURE),
-    "ds_mark_dst": Function(("dispatcher",), 0, 2, REQUEST | FAILURE),
-    "ds_count": Function(("dispatcher",), 3, 3, kinds=(PLAIN, PLAIN, NAME)),
-    "ds_is_in_list": Function(("dispatcher",), 2, 4),
+    "ds_mark_dst": Function(("dispatcher",), 0, 2, REQUEST | FAILURE, code=_mark),
+    "ds_count": Function(
+        ("dispatcher",), 3, 4, kinds=(PLAIN, PLAIN, NAME), code=_count
+    ),
+    "ds_is_in_list": Function(("dispatcher",), 2, 5, code=_is_in_list),
     # avpops
     "is_avp_set": Function(
         ("avpops",), 1, 1, kinds=(VALUE,), code=lambda a: f"truth(({a[0]}) is not None)"

@@ -33,7 +33,7 @@ ConfigOption = Annotated[
 
 
 FarmConfigOption = Annotated[
-    Path, typer.Option("-c", "--config", metavar="FILE", help="Configuration of the farm.")
+    Path, typer.Option("-c", "-f", "--config", metavar="FILE", help="Configuration of the farm.")
 ]
 UrlOption = Annotated[
     str | None,
@@ -44,7 +44,7 @@ NameOption = Annotated[
 ]
 NameConfigOption = Annotated[
     Path | None,
-    typer.Option("-c", "--config", metavar="FILE", help="Take the name from this file."),
+    typer.Option("-c", "-f", "--config", metavar="FILE", help="Take the name from this file."),
 ]
 
 SetOption = Annotated[

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cfg.translated import run, says
+from tests.cfg.translated import run, says, translation
 from tests.support.message import Draft, Sip
 
 VIA = "SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bKlanguage"
@@ -191,3 +191,38 @@ def test_names_of_a_script_are_no_code(tmp_path: Path, name: str) -> None:
     assert says(tmp_path, f'"{literal}"', message()) == name
     if "(" not in name and '"' not in name:
         assert says(tmp_path, f"$var({name})", message(), f"$var({name}) = 5;") == "5"
+
+
+PARTITIONS = """
+modparam("dispatcher", "partition", "p2: db_url=sqlite:///b.sqlite")
+route {{ {} }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "becomes"),
+    [
+        ('ds_select_dst("1", "4", "f");', 'request.ds_select_dst("1", "4", "f")'),
+        ('ds_select_dst(1, 4, "f", "p2", 3);', 'request.ds_select_dst("p2:1", 4, "fM3")'),
+        ("ds_select_dst(1, 4, , , 5);", 'request.ds_select_dst(1, 4, "M5")'),
+        (
+            'ds_select_domain($var(s), 4, "", $var(p));',
+            'request.ds_select_domain(text(request.var.get("p", 0)) + ":" + '
+            'text(request.var.get("s", 0)), 4)',
+        ),
+        ('ds_mark_dst("p2", "p");', 'request.ds_mark_dst("p2", "p")'),
+        ('ds_mark_dst("p", "p2");', 'request.ds_mark_dst("p2", "p")'),
+        ("ds_mark_dst();", "request.ds_mark_dst()"),
+        ('ds_count(1, "a", $avp(n), "p2");', 'request.ds_count("p2:1", "a", "$avp(n)")'),
+        ('ds_is_in_list("$si", "", "2", "1");', 'request.ds_is_in_list(request.si, "", "2", "1")'),
+        (
+            'ds_is_in_list($si, $sp, 2, "p2", 1);',
+            'request.ds_is_in_list(request.si, request.sp, "p2:2", 1)',
+        ),
+        ("ds_is_in_list($si, $sp);", "request.ds_is_in_list(request.si, request.sp)"),
+        ('ds_next_dst("p2");', 'request.ds_next_dst("p2")'),
+    ],
+)
+def test_calls_of_2_1_and_of_3_0(tmp_path: Path, call: str, becomes: str) -> None:
+    made = translation(tmp_path, PARTITIONS.format(call))
+    assert made.module.splitlines()[-1].strip() == becomes
