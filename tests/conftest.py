@@ -13,8 +13,22 @@ hypothesis.settings.register_profile("default", deadline=None, max_examples=200)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=50_000)
 hypothesis.settings.load_profile("default")
 
+LONG = (
+    "tests/farm/test_scripts.py",
+    "tests/test_packaging.py",
+    "tests/test_deploy_containers.py",
+    "tests/test_benchmarks.py",
+)
+"""Files that take longest: they run first, so that none of them is left for the end alone."""
+
 SHOWN = 6000
 """Characters of a farm's log that a failed test shows."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`LONG` first, in their order; the others stay in theirs."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(LONG)))
 
 
 @pytest.hookimpl(wrapper=True)

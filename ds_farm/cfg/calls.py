@@ -9,9 +9,9 @@ from lark import Token
 from ds_farm.cfg import functions as table
 from ds_farm.cfg import values
 from ds_farm.cfg.expressions import WORDS, Expressions, Failure
-from ds_farm.cfg.functions import FUNCTIONS, Function
+from ds_farm.cfg.functions import ELSEWHERE, FUNCTIONS, Function
 from ds_farm.cfg.parse import Node
-from ds_farm.cfg.pvars import NUMBER, Code, Unknown, parse
+from ds_farm.cfg.pvars import NUMBER, Code, Unknown, avp_name, parse
 from ds_farm.cfg.tree import as_node, as_token, constant, quoted
 
 
@@ -28,6 +28,9 @@ class Calls(Expressions):
         return Code(f"status.keep({code})" if self._keeps else code, NUMBER)
 
     def _call_route(self, token: Token, arguments: list[Node]) -> str:
+        if self._kind in ("local", "event"):
+            self._problem(token, f"a {self._kind}_route cannot call other routes")
+            raise Failure
         name = constant(arguments[0]) if arguments else None
         function = self._names.get(("request_route", name)) if name else None
         if function is None:
@@ -43,7 +46,9 @@ class Calls(Expressions):
     def _call_function(self, token: Token, name: str, arguments: list[Node]) -> str:
         function = FUNCTIONS.get(name)
         if function is None:
-            self._problem(token, f"there is no function {name}() here")
+            module = ELSEWHERE.get(name)
+            of = f" (module {module})" if module else ""
+            self._problem(token, f"there is no function {name}() here{of}")
             raise Failure
         if function.modules and not self._modules & set(function.modules):
             of = " or ".join(function.modules)
@@ -123,7 +128,7 @@ class Calls(Expressions):
         if reference.name != "avp" or not reference.inner:
             self._problem(at, f"expected an AVP, got {literal!r}")
             raise Failure
-        return quoted(reference.inner) + (", True" if "g" in flags else "")
+        return quoted(avp_name(reference.inner)) + (f", {quoted(flags)}" if flags else "")
 
     def _route_argument(self, function: str, literal: str, at: Token) -> str:
         kind = {"t_on_failure": "failure_route", "t_on_reply": "onreply_route"}.get(

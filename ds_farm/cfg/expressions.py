@@ -23,6 +23,8 @@ WORDS: dict[str, Code] = {
     "to_uri": Code("request.tu", TEXT),
     "src_ip": Code("request.si", TEXT),
     "src_port": Code("request.sp", NUMBER),
+    "dst_ip": Code("request.Ri", TEXT),
+    "dst_port": Code("request.Rp", NUMBER),
     "status": Code("request.rs", NUMBER),
     "proto": Code('"udp"', TEXT),
     "msg:len": Code("len(request.mb)", NUMBER),
@@ -55,6 +57,9 @@ class Expressions:
         self.source = source
         self.problems: list[ScriptProblem] = []
         self.notes: list[ScriptProblem] = []
+        self.subscribers: list[str] = []
+        """Of events, from a startup_route."""
+
         self._most_loops = most_loops if most_loops > 0 else values.MOST_LOOPS
         self._modules: set[str] = set()
         self._names: dict[tuple[str, str], str] = {}

@@ -57,6 +57,19 @@ class Function:
     """Arguments that must be numbers where they are constants."""
 
 
+def _forward(arguments: list[str]) -> str:
+    """``forward(udp:host:port)`` of 1.x, or a URI."""
+    constant = _constant(arguments[0]) if arguments else None
+    if constant is not None and not constant.startswith(("sip:", "$")):
+        arguments = [quoted("sip:" + constant.removeprefix("udp:"))]
+    return f"request.forward({', '.join(arguments)})"
+
+
+def _avp_copy(arguments: list[str]) -> str:
+    source, mark, flags = arguments[0].partition(", ")
+    return f"copy_avp(request.avp, {source}, {arguments[1]}{mark}{flags})"
+
+
 def _append_branch(arguments: list[str]) -> str:
     return f"request.append_branch({arguments[0] if arguments else ''})"
 
@@ -160,7 +173,8 @@ def _log(arguments: list[str]) -> str:
 
 FUNCTIONS: dict[str, Function] = {
     # core
-    "forward": Function((), 0, 1, REQUEST | FAILURE),
+    "forward": Function((), 0, 1, REQUEST | FAILURE, code=_forward),
+    "force_send_socket": Function((), 1, 1),
     "append_branch": Function((), 0, 2, REQUEST | FAILURE, code=_append_branch),
     "setflag": Function((), 1, 1),
     "resetflag": Function((), 1, 1),
@@ -259,6 +273,16 @@ FUNCTIONS: dict[str, Function] = {
     "avp_delete": Function(
         ("avpops",), 1, 1, kinds=(AVP,), code=lambda a: f"drop_avp(request.avp, {a[0]})"
     ),
+    "avp_printf": Function(
+        ("avpops",), 2, 2, kinds=(AVP,), code=lambda a: f"set_avp(request.avp, {a[0]}, {a[1]})"
+    ),
+    "avp_copy": Function(
+        ("avpops",), 2, 2, kinds=(AVP, AVP), code=_avp_copy
+    ),
+    "avp_subst": Function(
+        ("avpops",), 2, 2, kinds=(AVP, SUBST),
+        code=lambda a: f"subst_avp(request.avp, {a[0]}, {a[1]})",
+    ),
     # cfgutils
     "rand_event": Function(("cfgutils",), 0, 1, code=_rand_event),
     "sleep": Function(("cfgutils",), 1, 1, code=lambda a: f"pause(number({a[0]}))"),
@@ -278,3 +302,44 @@ NOTHING_HERE = frozenset(
 )
 """Modules that may be loaded: what they do is built in, or has functions in the table above.  Of
 others only what a script calls is missing."""
+
+ELSEWHERE = {
+    name: module
+    for module, names in {
+        "registrar": ("save", "lookup", "is_registered", "add_sock_hdr", "unregister"),
+        "auth": ("www_challenge", "proxy_challenge", "consume_credentials", "pv_www_authorize"),
+        "auth_db": ("www_authorize", "proxy_authorize", "db_does_uri_exist", "db_check_from"),
+        "nathelper": ("fix_nated_contact", "fix_nated_register", "nat_uac_test", "fix_nated_sdp"),
+        "rtpproxy": ("rtpproxy_offer", "rtpproxy_answer", "rtpproxy_unforce", "rtpproxy_engage"),
+        "rtpengine": (
+            "rtpengine_offer",
+            "rtpengine_answer",
+            "rtpengine_delete",
+            "rtpengine_manage",
+        ),
+        "dialog": ("create_dialog", "validate_dialog", "fix_route_dialog", "set_dlg_profile"),
+        "acc": ("do_accounting", "acc_log_request", "acc_db_request"),
+        "load_balancer": (
+            "lb_start",
+            "lb_start_or_next",
+            "lb_next",
+            "lb_is_started",
+            "load_balance",
+        ),
+        "drouting": ("do_routing", "route_to_carrier", "route_to_gw", "use_next_gw", "is_from_gw"),
+        "path": ("add_path", "add_path_received"),
+        "permissions": ("allow_trusted", "check_address", "check_source_address", "allow_routing"),
+        "topology_hiding": ("topology_hiding", "topology_hiding_match"),
+        "uac": ("uac_replace_from", "uac_replace_to", "uac_auth"),
+        "avpops": ("avp_db_query", "avp_db_load", "avp_check", "avp_op", "avp_print", "avp_pushto"),
+        "textops": ("subst", "subst_body", "replace", "replace_all", "replace_body"),
+        "tm": ("t_local_replied", "t_cancel_branch", "t_uac_dlg", "t_flush_flags"),
+        "cfgutils": ("rand_set_prob", "get_static_lock", "release_static_lock", "check_time_rec"),
+        "ratelimit": ("rl_check", "rl_dec_count"),
+        "pike": ("pike_check_req",),
+        "enum": ("enum_query",),
+        "exec": ("exec", "exec_msg", "exec_avp"),
+    }.items()
+    for name in names
+}
+"""Functions that scripts call and that are not here: their modules, for the message."""

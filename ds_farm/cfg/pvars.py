@@ -23,7 +23,7 @@ REFERENCE = re.compile(
 """A variable within a text, or ``$$``."""
 
 _HEAD = re.compile(r"\s*([\w.]+|\?)")
-_INDEX = re.compile(r"\s*\[\s*(\*|-?\d+|\$.+?)\s*\]")
+_INDEX = re.compile(r"\s*\[\s*(\*|-?\d{1,9}|\$.+?)\s*\]")
 _TRANSFORMATION = re.compile(r"\s*\{\s*([\w.]+)\s*((?:,[^{}]*(?:\{[^{}]*\}[^{}]*)*)?)\}")
 
 
@@ -147,6 +147,10 @@ SIMPLE: dict[str, Code] = {
     "di": _header("Diversion"),
     "rt": _header("Refer-To"),
     "ar": Code('param(first(request.hdr("Proxy-Authorization")), "realm", ",")'),
+    "Ri": Code("request.Ri", TEXT),
+    "Rp": Code("request.Rp", NUMBER),
+    "socket_in.ip": Code("request.Ri", TEXT),
+    "socket_in.port": Code("request.Rp", NUMBER),
     "pr": Code('"udp"', TEXT),
     "proto": Code('"udp"', TEXT),
     "socket_in.proto": Code('"udp"', TEXT),
@@ -227,7 +231,7 @@ class Variables:
         if not inner:
             raise Unknown(f"{text}: a name is missing")
         plain, several = NAMED[name]
-        key = self.text(_name(inner)).text
+        key = self.text(avp_name(inner)).text
         if index is None:
             return plain(key)
         if several is None:
@@ -243,7 +247,7 @@ class Variables:
         return Code(f"at({values}, {int(index)})")
 
     def _parameter(self, inner: str) -> Code:
-        if re.fullmatch(r"\d+", inner):
+        if re.fullmatch(r"\d{1,9}", inner):
             return Code(f"at(parameters, {int(inner) - 1})")
         if re.fullmatch(r"\w+", inner):
             return Code(f"parameters.get({inner!r})")
@@ -300,7 +304,7 @@ class Variables:
             yield literal[end:]
 
 
-def _name(inner: str) -> str:
+def avp_name(inner: str) -> str:
     """``s:name`` and ``i:5`` are how 1.x wrote names of AVPs."""
     return inner[2:] if inner[:2] in ("s:", "i:") else inner
 

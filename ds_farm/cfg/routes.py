@@ -14,7 +14,9 @@ from ds_farm.cfg import values
 from ds_farm.cfg.parse import Node
 from ds_farm.cfg.statements import Statements
 from ds_farm.cfg.tree import (
+    as_node,
     body_of,
+    constant,
     name_of,
     position_of,
     quoted,
@@ -36,7 +38,8 @@ KINDS = {
 NEVER = {
     "error_route": "error_route never runs: malformed requests are answered as RFC 3261 says",
 }
-NOT_HERE = ("startup_route", "timer_route")
+NOT_HERE = ("timer_route",)
+STARTUP = "startup_route"
 EVENTS = ("E_DISPATCHER_STATUS",)
 _LOCAL = re.compile(r"request\.(?!(?:method|ru|fu|append_hf|is_method|drop)\b)(\w+)")
 
@@ -66,7 +69,7 @@ class Compiler(Statements):
     def _name(self, route: Node) -> None:
         """Give the route's function its name."""
         kind, name = str(route.data), name_of(route)
-        if kind in NEVER or kind in NOT_HERE:
+        if kind in NEVER or kind in NOT_HERE or kind == STARTUP:
             return
         if kind == "event_route" and name not in EVENTS:
             self._problem(route, f"there is no event {name}; there is {', '.join(EVENTS)}")
@@ -100,6 +103,9 @@ class Compiler(Statements):
         if kind in NEVER:
             self._note(route, NEVER[kind])
             return
+        if kind == STARTUP:
+            self._startup(route)
+            return
         if kind in NOT_HERE:
             self._problem(route, f"{kind} is not there: a farm runs routes for messages and events")
             return
@@ -130,12 +136,29 @@ class Compiler(Statements):
             self._line(1, "return 1")
         self._check_reach(route, kind, self._lines[begin:])
 
+    def _startup(self, route: Node) -> None:
+        """What a startup_route can do here: subscribe to events, which the configuration has."""
+        for statement in body_of(route).children:
+            call = next(iter(as_node(statement).find_data("call")), None)
+            name = str(call.children[0]) if call is not None else ""
+            given = [constant(as_node(each)) for each in call.children[1:]] if call else []
+            if name == "subscribe_event" and len(given) > 1 and given[0] in EVENTS and given[1]:
+                self.subscribers.append(given[1])
+            elif name in ("xlog", "log") or as_node(statement).data == "nothing":
+                continue
+            else:
+                events = " or ".join(EVENTS)
+                self._problem(
+                    as_node(statement),
+                    f"a startup_route may call subscribe_event() for {events} and xlog() here",
+                )
+
     def _check_reach(self, route: Node, kind: str, lines: list[str]) -> None:
         """Requests of the farm's own, and events, have less to ask than messages."""
         code = "\n".join(lines)
         if kind == "local_route" and (found := _LOCAL.search(code)):
             self._problem(route, f"a local_route cannot use {found[1]}: it has $rm, $ru and $fu")
-        if kind == "event_route" and "request." in code:
+        if kind == "event_route" and re.search(r"\brequest\b", code):
             self._problem(route, "an event_route has no message, only $param(...)")
 
     # -- the module

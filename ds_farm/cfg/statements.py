@@ -10,7 +10,7 @@ from lark import Token
 from ds_farm.cfg.calls import Calls
 from ds_farm.cfg.expressions import Failure
 from ds_farm.cfg.parse import Node
-from ds_farm.cfg.pvars import NUMBER, TEXT, Code, Unknown, parse
+from ds_farm.cfg.pvars import NUMBER, TEXT, Code, Unknown, avp_name, parse
 from ds_farm.cfg.tree import as_node, as_token, returns_zero, statements_of
 
 MOST_DEPTH = 60
@@ -151,8 +151,7 @@ class Statements(Calls):
             self._problem(target, f"{target} has a transformation and cannot be assigned to")
             raise Failure
         if name in ("avp", "var", "stat") and reference.inner:
-            inner = re.sub(r"^[si]:", "", reference.inner)
-            key = self._text(inner, target).text
+            key = self._text(avp_name(reference.inner), target).text
             if name == "var":
                 kept = value.text if value.kind in (TEXT, NUMBER) else f"kept({value.text})"
                 line = f"request.var[{key}] = {kept}"

@@ -58,6 +58,8 @@ def _translate(source: Source) -> Translation:
     sockets = settings.sections["farm"]["socket"]
     places = [*_places(sockets if isinstance(sockets, list) else []), *settings.aliases]
     module = compiler.compile([each for each in items if _is_route(each)], settings.modules, places)
+    if compiler.subscribers:
+        settings.sections["events"] = {"subscribers": compiler.subscribers}
     problems = [*settings.problems, *compiler.problems]
     if not problems:
         problems = _checked(source, module)

@@ -192,9 +192,10 @@ def push_avp(avps: Any, name: str, value: Value) -> None:
         avps.push(name, value)
 
 
-def set_avp(avps: Any, name: str, value: Value) -> None:
+def set_avp(avps: Any, name: str, value: Value) -> int:
     """``$avp(name) := value``: instead of all."""
     avps.put_all(name, [] if value is None else [value])
+    return 1
 
 
 def replace_avp(avps: Any, name: str, index: int, value: Value) -> None:
@@ -205,14 +206,33 @@ def replace_avp(avps: Any, name: str, index: int, value: Value) -> None:
         avps.put_all(name, values)
 
 
-def drop_avp(avps: Any, name: str, every: bool = False) -> int:
-    """``avp_delete``."""
+def drop_avp(avps: Any, name: str, flags: str = "") -> int:
+    """``avp_delete``: the topmost value, with flag g all."""
     found = name in avps
-    if every:
+    if "g" in flags:
         avps.put_all(name, [])
     elif found:
         avps.pop(name)
     return truth(found)
+
+
+def copy_avp(avps: Any, source: str, target: str, flags: str = "") -> int:
+    """``avp_copy``: the topmost value, with flag g all; with d the source is deleted."""
+    values = avps.all(source) if "g" in flags else avps.all(source)[:1]
+    if values:
+        avps.put_all(target, values)
+        if "d" in flags:
+            drop_avp(avps, source, flags)
+    return truth(values)
+
+
+def subst_avp(avps: Any, name: str, expression: str) -> int:
+    """``avp_subst`` of the topmost value; -1 if nothing matches."""
+    values = avps.all(name)
+    if not values or not substitution(expression)[0].search(text(values[0])):
+        return FAILED
+    avps.put_all(name, [subst(values[0], expression), *values[1:]])
+    return 1
 
 
 # -- time and chance

@@ -94,6 +94,16 @@ cdef class DialogRequest(MessageRequest):
         """1 if there is a destination URI; else -1."""
         return 1 if self.du is not None else FAILED
 
+    def force_send_socket(self, socket):
+        """Send it by one of our sockets, ``[proto:]host[:port]``, whatever is selected before or
+        came with it.  Returns 1; -1 if it is none of ours."""
+        cdef int number = self.network.find(str(socket))
+        self.check_open()
+        if number < 0:
+            return FAILED
+        self.x.next_listener = number
+        return 1
+
     def force_rport(self):
         """Answer to the port that the request came from, as if its Via had asked (RFC 3581).  1."""
         self.check_open()

@@ -233,6 +233,18 @@ cdef class BaseRequest:
             self.x.has_next = True
 
     @property
+    def Ri(self):
+        """Address of the socket that it came in by ($Ri)."""
+        self.check_open()
+        return self.network.descriptions[self.x.listener][0]
+
+    @property
+    def Rp(self):
+        """Port of the socket that it came in by ($Rp)."""
+        self.check_open()
+        return self.network.descriptions[self.x.listener][1]
+
+    @property
     def ci(self):
         """Call-ID ($ci)."""
         return self.span(self.x.m.call_id, self.x.m.call_id_end).decode("utf-8", "replace")

@@ -34,7 +34,7 @@ def test_syntax(tmp_path: Path, text: str, place: tuple[int, int], expected: str
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ("lookup();", "there is no function lookup() here"),
+        ("lookup();", "there is no function lookup() here (module registrar)"),
         ("route(nowhere);", "there is no route[nowhere]"),
         ('t_on_failure("x");', "there is no failure_route[x]"),
         ('ds_select_dst("1");', "ds_select_dst() takes 2 to 5 arguments, got 1"),
@@ -65,7 +65,7 @@ def test_all_of_it_at_once(tmp_path: Path) -> None:
     found = problems(tmp_path, text)
     assert [(line, said) for line, _, said in found] == [
         (1, "there is no global parameter frob"),
-        (4, "there is no function lookup() here"),
+        (4, "there is no function lookup() here (module registrar)"),
         (5, "ds_select_dst() is of module dispatcher, which is not loaded"),
     ]
 
@@ -84,6 +84,9 @@ def test_the_line_is_shown(tmp_path: Path) -> None:
         ("failure_route[x] { }", "there is no route{...}: nothing says what to do with requests"),
         ("route { } route { }", "there are two of route"),
         ("route { } timer_route[x, 5] { }", "timer_route is not there"),
+        ("route { } startup_route { t_relay(); }", "a startup_route may call subscribe_event()"),
+        ("route { } route[a] { } local_route { route(a); }", "a local_route cannot call other"),
+        ("route { $var(x) = 99999999999999999999; }", "got '9"),
         ("route { } event_route[E_X] { }", "there is no event E_X; there is E_DISPATCHER_STATUS"),
         ("route { } local_route { append_hf($si); }", "a local_route cannot use si"),
         ('modparam("dispatcher", "x", 1) route { }', "modparam of module dispatcher"),
@@ -93,6 +96,12 @@ def test_the_line_is_shown(tmp_path: Path) -> None:
 def test_parts_that_do_not_fit(tmp_path: Path, text: str, expected: str) -> None:
     head = "" if "modparam" in text else HEAD
     assert any(said.startswith(expected) for _, _, said in problems(tmp_path, text, head))
+
+
+def test_subscribers_of_a_startup_route(tmp_path: Path) -> None:
+    text = 'startup_route { subscribe_event("E_DISPATCHER_STATUS", "udp:127.0.0.1:9", 60); }'
+    made = translation(tmp_path, text + " route { }")
+    assert made.sections["events"] == {"subscribers": ["udp:127.0.0.1:9"]}
 
 
 def test_what_has_no_effect_is_a_note(tmp_path: Path) -> None:
