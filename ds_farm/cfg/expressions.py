@@ -11,7 +11,7 @@ from ds_farm.cfg.errors import ScriptProblem
 from ds_farm.cfg.parse import Node
 from ds_farm.cfg.pvars import NUMBER, TEXT, Code, Unknown, Variables
 from ds_farm.cfg.source import Source
-from ds_farm.cfg.tree import as_node, as_token, is_hex, position_of, quoted, unquoted
+from ds_farm.cfg.tree import as_node, as_number, as_token, position_of, quoted, unquoted
 
 MOST_LOOPS = 100
 """OpenSIPS's max_while_loops."""
@@ -109,10 +109,7 @@ class Expressions:
         if kind in ("or_", "and_", "not_"):
             return Code(f"int(bool({self._condition(node)}))", NUMBER)
         if kind == "number":
-            return Code(
-                str(int(str(node.children[0]), 0) if is_hex(node) else int(str(node.children[0]))),
-                NUMBER,
-            )
+            return Code(str(as_number(node.children[0])), NUMBER)
         if kind == "string":
             literal = "".join(unquoted(str(each)) for each in node.children)
             return self._text(literal, as_token(node.children[0]))

@@ -21,16 +21,13 @@ from ds_farm.cfg.expressions import MOST_LOOPS
 from ds_farm.cfg.functions import NOTHING_HERE
 from ds_farm.cfg.parse import Node
 from ds_farm.cfg.source import Source
-from ds_farm.cfg.tree import unquoted
+from ds_farm.cfg.tree import as_number, unquoted
 
 Place = tuple[str | int, ...]
 Value = str | int | float | bool | list[str]
 
 SIOCGIFADDR = 0x8915
 DEFAULT_PORT = 5060
-
-_YES = frozenset(("yes", "on", "true", "enable", "1"))
-_NO = frozenset(("no", "off", "false", "disable", "0"))
 
 _LEVELS = {-3: "error", -2: "error", -1: "error", 0: "error", 1: "warning", 2: "info", 3: "info"}
 
@@ -59,6 +56,7 @@ IGNORED = frozenset(
             "restart_persistency",
         ),
         *("xlog_buf_size", "xlog_force_color", "xlog_level", "xlog_print_level", "abort_on_assert"),
+        *("disable_503_translation", "shm_size", "pkg_size", "loadpath", "cfg_hash"),
         *("advertised_address", "advertised_port", "enable_asserts", "anycast", "gid", "pmemsize"),
         *("shm_memlog_size", "udp_receive_buffer", "poll_method", "stateless_forward"),
     )
@@ -148,7 +146,7 @@ class Reader:
             makers[key](text, value)
         elif key == "auto_aliases":
             pass
-        elif key in IGNORED:
+        elif key in IGNORED or key.startswith(("tcp_", "tls_")):
             self._note(name, f"{key} means nothing here")
         else:
             self._problem(name, f"there is no global parameter {key}")
@@ -224,9 +222,9 @@ class Reader:
         at = _token(item, 1)
         node = item.children[2]
         if isinstance(node, Token):
-            value: str | int = int(node, 0) if node.type == "NUMBER" else unquoted(str(node))
+            value: str | int = as_number(node) if node.type == "NUMBER" else unquoted(str(node))
         else:
-            value = -int(str(node.children[0]), 0)
+            value = -as_number(node.children[0])
         for each in module.split("|"):
             self._set(each.removesuffix(".so"), name, value, at)
 
@@ -242,7 +240,7 @@ class Reader:
             self._put(section, key, value, at)
         elif module in ("mi_http", "mi_json", "mi_xmlrpc", "httpd", "mi_datagram", "mi_fifo"):
             self._management(module, name, value, at)
-        else:
+        elif module in NOTHING_HERE:  # of others it has been said that nothing is here
             self._note(at, f"{name} of module {module} means nothing here")
 
     def _dispatcher(self, name: str, value: str | int, at: Token) -> None:

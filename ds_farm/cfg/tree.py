@@ -96,12 +96,13 @@ def returns_zero(node: Node) -> bool:
     if node.data != "return_" or not node.children:
         return False
     value = as_node(node.children[0])
-    return value.data == "number" and int(str(value.children[0]), 0) == 0
+    return value.data == "number" and as_number(value.children[0]) == 0
 
 
-def is_hex(node: Node) -> bool:
-    """A number written as 0x..."""
-    return str(node.children[0])[:2].lower() == "0x"
+def as_number(token: Node | Token) -> int:
+    """A number of the script, decimal or 0x...; leading zeros say nothing."""
+    text = str(token)
+    return int(text, 16 if text[:2].lower() == "0x" else 10)
 
 
 def shown_route(kind: str, name: str) -> str:

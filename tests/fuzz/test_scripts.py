@@ -18,7 +18,27 @@ WORDS = [
     *("route", "{", "}", "(", ")", ";", "if", "else", "while", "switch", "case", ":", "$ru", "="),
     *('"x"', "'y'", "1", "-", "==", "=~", "&&", "!", "[", "]", ",", "exit", "return", "$avp(a)"),
     *("$(ru{s.len})", "$(", "${", '"$(x', "modparam", "loadmodule", "failure_route", "#", "/*"),
-    *("t_relay", "ds_select_dst", "\n", "\\", '"', "$var(x)", "for", "in", "drop", "0x", "\0", "é"),
+    *(
+        "t_relay",
+        "ds_select_dst",
+        "\n",
+        "\\",
+        '"',
+        "$var(x)",
+        "for",
+        "in",
+        "drop",
+        "0x",
+        "\0",
+        "é",
+        "0777",
+        "0x1F",
+        "route[a]",
+        "+",
+        "<<",
+        ":=",
+        "+=",
+    ),
 ]
 MOST_S = 10.0
 
