@@ -16,7 +16,6 @@ hypothesis.settings.load_profile("default")
 LONG = (
     "tests/farm/test_scripts.py",
     "tests/test_packaging.py",
-    "tests/test_deploy_containers.py",
     "tests/test_benchmarks.py",
 )
 """Files that take longest: they run first, so that none of them is left for the end alone."""

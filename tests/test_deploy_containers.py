@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shlex
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +24,6 @@ from workers.supervisor import QUICK_STOP_S
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 KUBERNETES = "1.31"
-BUILD_S = 600
 
 
 def _compose() -> dict[str, Any]:
@@ -165,50 +158,3 @@ def test_sql_makes_what_init_makes(empty_database: str) -> None:
     assert shape() == of_init
     assert f"('dispatcher', {NEWEST})" in sql
     assert create_database(empty_database) == Created(table=False, version_row=False)
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that other users may enter; those of pytest are for its own user only."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
-
-
-@pytest.mark.timeout(BUILD_S)
-def test_steps_of_the_dockerfile(open_folder: Path) -> None:
-    """Both of its pip commands as they stand: wheels of a clean tree, then an environment of them
-    with no index; a user that is not root checks a configuration with what is installed."""
-    source, wheels, home = open_folder / "src", open_folder / "wheels", open_folder / "venv"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True
-    ).stdout.split("\0")
-    for name in filter(None, listed):
-        if not name.startswith("tests/") and (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, source / name)
-    build, install = re.findall(r"\b(pip (?:wheel|install) .*)$", _dockerfile(), re.MULTILINE)
-    subprocess.run([sys.executable, "-m", "venv", home], check=True)
-    for command, folder in ((build, source), (install, Path("/"))):
-        words = shlex.split(command.replace("/wheels", str(wheels)))
-        done = subprocess.run(
-            [str(home / "bin" / words[0]), *words[1:]],
-            cwd=folder, capture_output=True, text=True, timeout=BUILD_S,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    user = int(_pod()["securityContext"]["runAsUser"])
-    state = open_folder / "state"
-    state.mkdir()
-    as_user = []
-    if os.getuid() == 0:
-        os.chown(state, user, user)
-        # It may read all, because this Python may be installed where only root can look.
-        read_all = ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
-        as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *read_all]
-    for words in (["version"], ["init", "."], ["check", "-c", "ds_farm.toml"]):
-        done = subprocess.run(
-            [*as_user, str(home / "bin" / "ds-farm"), *words],
-            cwd=state, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert as_user == [] or {path.stat().st_uid for path in state.iterdir()} == {user}

@@ -1,21 +1,27 @@
 """What people install: the sdist, the wheel made of it, and a fresh environment with it alone.
 
 A clean copy of the tree is built, so that neither compiled files nor a stale egg-info here can
-hide a file that the sdist lacks.  Takes a minute or two; `make wheel-test` runs it alone.
+hide a file that the sdist lacks.  Wheel and environment are made by the two pip commands of
+deploy/Dockerfile as they stand.  Takes a minute or two; `make wheel-test` runs it alone.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tarfile
+import tempfile
 import venv
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent
 BUILD_S = 600
@@ -72,31 +78,46 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder that other users may enter; those of pytest are for its own user only."""
+    with tempfile.TemporaryDirectory(prefix="ds_farm_image_") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def image_commands(wheels: Path) -> list[list[str]]:
+    """The Dockerfile's ``pip wheel`` and ``pip install``, with a folder instead of /wheels."""
+    text = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    found = re.findall(r"\b(pip (?:wheel|install) .*)$", text, re.MULTILINE)
+    return [shlex.split(each.replace("/wheels", str(wheels))) for each in found]
+
+
 @dataclass(frozen=True)
 class Built:
     sdist: Path
     wheel: Path
+    bin: Path
+    """Of the environment that the wheels were installed into."""
 
 
 @pytest.fixture(scope="module")
-def built(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The sdist, and the wheel that is built of it and of nothing else."""
-    out = tmp_path_factory.mktemp("dist")
-    made = run(sys.executable, "-m", "build", "--outdir", out, tree)
+def built(tree: Path, folder: Path) -> Built:
+    """The sdist, the wheel that is built of it and of nothing else, and a fresh environment."""
+    made = run(sys.executable, "-m", "build", "--sdist", "--outdir", folder / "dist", tree)
     assert made.returncode == 0, made.stdout[-5000:]
-    (sdist,) = out.glob("*.tar.gz")
-    (wheel,) = out.glob("*.whl")
-    return Built(sdist, wheel)
-
-
-@pytest.fixture(scope="module")
-def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``bin`` of a fresh environment with the wheel and its dependencies."""
-    home = tmp_path_factory.mktemp("fresh") / "venv"
+    (sdist,) = (folder / "dist").glob("*.tar.gz")
+    with tarfile.open(sdist) as packed:
+        packed.extractall(folder / "src", filter="data")
+    (source,) = (folder / "src").iterdir()
+    home, wheels = folder / "venv", folder / "wheels"
     venv.create(home, with_pip=True)
-    made = run(home / "bin" / "python", "-m", "pip", "install", "--quiet", built.wheel)
-    assert made.returncode == 0, made.stdout[-5000:]
-    return home / "bin"
+    build, install = image_commands(wheels)
+    for words, where in ((build, source), (install, Path("/"))):
+        done = run(home / "bin" / words[0], *words[1:], cwd=where)
+        assert done.returncode == 0, done.stdout[-5000:]
+    (wheel,) = wheels.glob("ds_farm-*.whl")
+    return Built(sdist, wheel, home / "bin")
 
 
 def test_the_modules_of_this_tree_are_compiled() -> None:
@@ -124,14 +145,39 @@ def test_the_wheel_has_three_packages_and_no_sources_of_c(tree: Path, built: Bui
     assert built_modules == compiled_modules(tree)
 
 
-def test_the_installed_wheel_works(tree: Path, installed: Path) -> None:
-    _check_compiled(installed / "python", compiled_modules(tree))
-    version = run(installed / "ds-farm", "version")
+def test_the_installed_wheel_works(tree: Path, built: Built) -> None:
+    _check_compiled(built.bin / "python", compiled_modules(tree))
+    version = run(built.bin / "ds-farm", "version")
     assert version.returncode == 0, version.stdout
     text = (ROOT / "ds_farm" / "__init__.py").read_text()
     number = text.partition('__version__ = "')[2].partition('"')[0]
     assert number
     assert number in version.stdout
+
+
+def test_the_image_s_user_makes_and_checks_configurations(built: Built, folder: Path) -> None:
+    """A user that is not root, as in the image; one of the configurations is a script."""
+    pod = yaml.safe_load((ROOT / "deploy" / "kubernetes.yaml").read_text(encoding="utf-8"))
+    user = int(pod["spec"]["template"]["spec"]["securityContext"]["runAsUser"])
+    state = folder / "state"
+    state.mkdir()
+    (state / "opensips.cfg").write_text("listen=udp:127.0.0.1:5060\nroute { forward(); }\n")
+    as_user: list[str] = []
+    if os.getuid() == 0:
+        os.chown(state, user, user)
+        # It may read all, because this Python may be installed where only root can look.
+        read_all = ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
+        as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *read_all]
+    for words in (
+        ("version",),
+        ("init", "."),
+        ("check", "-c", "ds_farm.toml"),
+        ("convert", "opensips.cfg", "-o", "converted"),
+    ):
+        done = run(*as_user, built.bin / "ds-farm", *words, cwd=state)
+        assert done.returncode == 0, done.stdout
+    made = {path.stat().st_uid for path in state.rglob("*") if path.name != "opensips.cfg"}
+    assert as_user == [] or made == {user}
 
 
 def test_a_failing_compiler_fails_the_installation(tree: Path, tmp_path: Path) -> None:

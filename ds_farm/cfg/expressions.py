@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lark import Token
 
@@ -13,6 +15,7 @@ from ds_farm.cfg.pvars import NUMBER, TEXT, Code, Unknown, Variables
 from ds_farm.cfg.source import Source
 from ds_farm.cfg.tree import as_node, as_number, as_token, position_of, quoted, unquoted
 
+MOST_NESTED = 50
 MOST_LOOPS = 100
 """OpenSIPS's max_while_loops."""
 
@@ -67,6 +70,8 @@ class Expressions:
         self._patterns: dict[str, str] = {}
         self._lines: list[str] = []
         self._kind = "request"
+        self._loops = 0
+        self._nesting = 0
         self._is_called = False
         self._exits = False
         self._keeps = False
@@ -87,11 +92,12 @@ class Expressions:
         """An expression whose truth counts."""
         if node.data in ("or_", "and_"):
             word = str(node.data)[:-1]
-            left, right = (self._part(as_node(each), word) for each in node.children)
-            return f"{left} {word} {right}"
+            with self._deeper(node):
+                return f" {word} ".join(self._part(each, word) for each in _chain(node))
         if node.data == "not_":
             inner = as_node(node.children[0])
-            text = self._condition(inner)
+            with self._deeper(node):
+                text = self._condition(inner)
             is_plain = (
                 inner.data in ("call", "pvar", "name", "number") and " " not in text.split("(")[0]
             )
@@ -105,7 +111,23 @@ class Expressions:
         return f"({text})" if node.data in ("or_", "and_") and str(node.data)[:-1] != word else text
 
     def _value(self, node: Node) -> Code:
-        kind = str(node.data)
+        with self._deeper(node):
+            return self._value_of(node, str(node.data))
+
+    @contextmanager
+    def _deeper(self, node: Node) -> Iterator[None]:
+        """One level more; Python, too, has a limit for parentheses."""
+        self._nesting += 1
+        try:
+            if self._nesting > MOST_NESTED:
+                text = f"expressions within expressions, more than {MOST_NESTED} deep"
+                self._problem(node, text)
+                raise Failure
+            yield
+        finally:
+            self._nesting -= 1
+
+    def _value_of(self, node: Node, kind: str) -> Code:
         if kind in ("or_", "and_", "not_"):
             return Code(f"int(bool({self._condition(node)}))", NUMBER)
         if kind == "number":
@@ -232,6 +254,15 @@ class Expressions:
 
     def _call(self, call: Node) -> Code:
         raise NotImplementedError
+
+
+def _chain(node: Node) -> list[Node]:
+    """The operands of ``a || b || c``."""
+    kind, found = node.data, []
+    while node.data == kind:
+        found.append(as_node(node.children[1]))
+        node = as_node(node.children[0])
+    return [node, *reversed(found)]
 
 
 def _word(node: Node) -> str:

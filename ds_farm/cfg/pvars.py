@@ -11,8 +11,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from ds_farm.cfg.tree import quoted
+from ds_farm.cfg.tree import quoted, without_texts
 from ds_farm.cfg.values import TRANSFORMATIONS, substitution
+
+MOST_TRANSFORMATIONS = 20
 
 TEXT, NUMBER, ANY = "text", "number", "any"
 
@@ -22,6 +24,7 @@ REFERENCE = re.compile(
 )
 """A variable within a text, or ``$$``."""
 
+_CALLED = re.compile(r"(?<![\w.])([a-z_]+)\(")
 _HEAD = re.compile(r"\s*([\w.]+|\?)")
 _INDEX = re.compile(r"\s*\[\s*(\*|-?\d{1,9}|\$.+?)\s*\]")
 _TRANSFORMATION = re.compile(r"\s*\{\s*([\w.]+)\s*((?:,[^{}]*(?:\{[^{}]*\}[^{}]*)*)?)\}")
@@ -82,6 +85,8 @@ def parse(text: str) -> Reference:
             arguments = (found[2][1:].strip(),)
         transformations.append((found[1], arguments))
         rest = rest[found.end() :]
+    if len(transformations) > MOST_TRANSFORMATIONS:
+        raise Unknown(f"${name} has more than {MOST_TRANSFORMATIONS} transformations")
     if rest.strip():
         raise Unknown(f"{text}: {rest.strip()!r} is no index and no transformation")
     return Reference(name, inner, index, tuple(transformations))
@@ -208,11 +213,7 @@ class Variables:
 
     def note(self, code: str) -> None:
         """Remember which helpers the code calls."""
-        self.used.update(
-            re.findall(
-                r"(?<![\w.])([a-z_]+)\(", re.sub(r'"(\\.|[^"\\])*"|\'(\\.|[^\'\\])*\'', "", code)
-            )
-        )
+        self.used.update(_CALLED.findall(without_texts(code)))
 
     def _plain(self, reference: Reference, text: str) -> Code:
         name, inner, index = reference.name, reference.inner, reference.index

@@ -23,6 +23,7 @@ from ds_farm.cfg.tree import (
     returns_zero,
     routes_called,
     shown_route,
+    without_texts,
 )
 
 KINDS = {
@@ -155,7 +156,7 @@ class Compiler(Statements):
 
     def _check_reach(self, route: Node, kind: str, lines: list[str]) -> None:
         """Requests of the farm's own, and events, have less to ask than messages."""
-        code = "\n".join(lines)
+        code = without_texts("\n".join(lines))
         if kind == "local_route" and (found := _LOCAL.search(code)):
             self._problem(route, f"a local_route cannot use {found[1]}: it has $rm, $ru and $fu")
         if kind == "event_route" and re.search(r"\brequest\b", code):

@@ -43,7 +43,7 @@ class Statements(Calls):
             "return_": self._return,
             "exit_": lambda n, d: self._leave(d),
             "drop_": self._drop,
-            "break_": lambda n, d: self._line(d, "break"),
+            "break_": self._break,
             "assign": self._assign,
             "assign_plain": self._assign,
             "call_": lambda n, d: self._line(d, self._call(as_node(n.children[0])).text),
@@ -56,6 +56,9 @@ class Statements(Calls):
             elif node.data != "nothing":
                 makers[str(node.data)](node, depth)
         except Failure:
+            self._line(depth, "pass")
+        except Unknown as error:
+            self._problem(node, str(error))
             self._line(depth, "pass")
 
     def _if(self, node: Node, depth: int, word: str = "if") -> None:
@@ -70,12 +73,23 @@ class Statements(Calls):
             self._line(depth, "else:")
             self._block(statements_of(otherwise[0]), depth + 1)
 
+    def _break(self, node: Node, depth: int) -> None:
+        if not self._loops:
+            self._problem(node, "break outside of while, for and switch")
+        self._line(depth, "break")
+
+    def _loop(self, statements: Iterable[Node | Token], depth: int) -> None:
+        """Statements that a ``break`` may leave."""
+        self._loops += 1
+        self._block(statements, depth)
+        self._loops -= 1
+
     def _while(self, node: Node, depth: int) -> None:
         condition, body = map(as_node, node.children)
         self._line(depth, f"for _ in range({self._most_loops}):")
         self._line(depth + 1, f"if not {_operand(self._condition(condition))}:")
         self._line(depth + 2, "break")
-        self._block(statements_of(body), depth + 1)
+        self._loop(statements_of(body), depth + 1)
 
     def _for(self, node: Node, depth: int) -> None:
         target, of, body = node.children
@@ -87,7 +101,7 @@ class Statements(Calls):
         name = self._text(reference.inner, as_token(of))
         self._line(depth, f"for each in {values_of}({name.text}):")
         self._store(as_token(target), "=", Code("each"), depth + 1)
-        self._block(statements_of(as_node(body)), depth + 1)
+        self._loop(statements_of(as_node(body)), depth + 1)
 
     def _switch(self, node: Node, depth: int) -> None:
         """Cases run into the next one unless they break, so they are tried within a loop of one
@@ -100,12 +114,12 @@ class Statements(Calls):
         self._variables.used.add("same")
         for case in cases:
             if case.data == "default":
-                self._block([*case.children], depth + 1)
+                self._loop(case.children, depth + 1)
                 continue
             value = self._value(as_node(case.children[0]))
             self._line(depth + 1, f"if {names[1]} or same({names[0]}, {value.text}):")
             self._line(depth + 2, f"{names[1]} = True")
-            self._block(case.children[1:], depth + 2)
+            self._loop(case.children[1:], depth + 2)
 
     def _return(self, node: Node, depth: int) -> None:
         if returns_zero(node):

@@ -9,6 +9,7 @@ from lark import Token, Tree
 
 from ds_farm.cfg.parse import Node
 
+_LITERAL = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "a": "\a", "0": "\0"}
 
 
@@ -25,6 +26,11 @@ def quoted(text: str) -> str:
     if shown[0] == "'" and '"' not in shown:
         return f'"{shown[1:-1]}"'
     return shown
+
+
+def without_texts(code: str) -> str:
+    """Python code whose literals are empty: what is left are names."""
+    return _LITERAL.sub('""', code)
 
 
 def position_of(at: Node | Token | None) -> tuple[int, int]:

@@ -34,6 +34,12 @@ def test_syntax(tmp_path: Path, text: str, place: tuple[int, int], expected: str
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
+        ("break;", "break outside of while, for and switch"),
+        ("for ($var(x) in $(avp(y)[*]zz)) { }", "$(avp(y)[*]zz): 'zz' is no index"),
+        (
+            "$var(x) = " + "(" * 60 + "1" + " + 1)" * 60 + ";",
+            "expressions within expressions, more",
+        ),
         ("lookup();", "there is no function lookup() here (module registrar)"),
         ("route(nowhere);", "there is no route[nowhere]"),
         ('t_on_failure("x");', "there is no failure_route[x]"),

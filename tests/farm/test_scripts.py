@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,7 +122,7 @@ def test_calls_through_the_script_and_what_it_was_converted_to(tmp_path: Path, n
     case = CASES[name]
     made: dict[str, Callable[[Path, str], Path]] = {"script": as_script, "module": converted}
     with ExitStack() as stack:
-        runs = []
+        farms, destinations = [], []
         for form, make in made.items():
             directory = tmp_path / form
             config = make(directory, name)
@@ -135,8 +136,12 @@ def test_calls_through_the_script_and_what_it_was_converted_to(tmp_path: Path, n
             if case.dead:
                 host = own_host()
                 rows.insert(0, Row(f"sip:{host}:{free_port(host)}", attrs="fast"))
-            farm = stack.enter_context(Farm(directory, rows, script=config))
-            runs.append((farm, servers, stack.enter_context(caller(directory, case, farm))))
+            farms.append(Farm(directory, rows, script=config))
+            destinations.append(servers)
+        with ThreadPoolExecutor() as pool:  # they start beside each other
+            list(pool.map(stack.enter_context, farms))
+        callers = [stack.enter_context(caller(each.directory, case, each)) for each in farms]
+        runs = list(zip(farms, destinations, callers, strict=True))
         found = []
         for farm, servers, sipp in runs:
             result = sipp.wait()

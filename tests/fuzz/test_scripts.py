@@ -56,6 +56,7 @@ def judge(folder: Path, text: str) -> None:
         assert problems, "a refusal without a reason"
     for problem in problems:
         assert problem.text
+        assert "cannot be translated" not in problem.text, problem
         assert 0 <= problem.line <= text.count("\n") + 30
         assert problem.column >= 0
         assert re.match(r".+\.(cfg|inc)(:\d+)*: ", str(problem))
@@ -108,6 +109,10 @@ def test_scripts_that_were_damaged(folder: Path, seed: int, path: Path) -> None:
         "route { " + "{" * 5000 + "}" * 5000 + " }",
         "route { if (" + "(" * 5000 + "1" + ")" * 5000 + ") exit; }",
         "route { $var(x) = 1" + " + 1" * 5000 + "; }",
+        "route { if (1" + " || $rU" * 5000 + ") exit; }",
+        'route { $var(x) = "a"' + " + $ru" * 45 + "; }",
+        "route { $var(x) = " + "(" * 45 + "$avp(a) & $avp(b)" + ") & $avp(c)" * 45 + "; }",
+        "route { $avp(x) = $(avp(" + "9" * 5000 + ")[" + "9" * 5000 + "]); }",
         "route { $var(x) = " + "-" * 3000 + "1; }",
         "route { " + "if (1) " * 3000 + "exit; }",
         'route { xlog("' + "$(" * 2000 + '"); }',
@@ -117,7 +122,7 @@ def test_scripts_that_were_damaged(folder: Path, seed: int, path: Path) -> None:
         '"' * 9999,
         "route { }" * 1000,
     ],
-    ids=range(11),
+    ids=range(15),
 )
 def test_depths_and_lengths(folder: Path, text: str) -> None:
     judge(folder, text)
