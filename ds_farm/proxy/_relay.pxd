@@ -34,5 +34,4 @@ cdef class Relay(Sender):
     cdef bint _failure(self, Branch *b, const unsigned char *data, Message *m, int came_by) except -1
     cdef int _close(self, Branch *b, int status, const unsigned char *data, Message *m, int came_by) except -1
     cdef int _finish(self, Transaction *t) except -1
-    cdef int _answer_best(self, Transaction *t) except -1
     cdef int _branch_timeout(self, Branch *b) except -1

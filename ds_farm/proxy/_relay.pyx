@@ -18,7 +18,7 @@ from ds_farm.proxy._exchange cimport FORWARDED, Exchange
 from ds_farm.proxy._forward cimport OwnBranch, forward_request, unique_part
 from ds_farm.proxy._reply cimport reply
 from ds_farm.proxy._request cimport BaseRequest
-from ds_farm.proxy._sender cimport Sender
+from ds_farm.proxy._sender cimport Sender, rank_of
 from ds_farm.proxy._timers cimport (
     Timer,
     timer_cancel,
@@ -47,7 +47,7 @@ from ds_farm.proxy._transaction cimport (
 )
 from ds_farm.proxy._wire cimport OUTGOING, Outgoing, Peer
 from ds_farm.sip._names cimport ACK, CANCEL, INVITE
-from ds_farm.sip._scan cimport Message, scan
+from ds_farm.sip._scan cimport Message
 from shm._native cimport ds_count, ds_store
 
 from dataclasses import dataclass
@@ -315,7 +315,7 @@ cdef class Relay(Sender):
             )
             self._complete(t, 500 if status == 503 else status)
             return 0
-        if t.best_status == 0 or _rank(status) < _rank(t.best_status):
+        if t.best_status == 0 or rank_of(status) < rank_of(t.best_status):
             t.best_status = status
             t.best_came_by = came_by
             if data == NULL or self._store_best(t, data, m) < 0:
@@ -333,19 +333,6 @@ cdef class Relay(Sender):
             if t.pending or t.is_over:
                 return 0
         return self._answer_best(t)
-
-    cdef int _answer_best(self, Transaction *t) except -1:
-        cdef Message m
-        cdef int status = t.best_status
-        if t.best.data == NULL or scan(t.best.data, t.best.length, &m):
-            status = 487 if t.is_cancelled else status if status else 408
-            return self._own_answer(t, 500 if status == 503 else status)
-        status = 500 if m.status == 503 else m.status
-        self._upstream(
-            t, t.best.data, &m, t.best_came_by, 500 if m.status == 503 else 0, 0, True
-        )
-        self._complete(t, status)
-        return 0
 
     # -- time
 
@@ -401,13 +388,3 @@ cdef class Relay(Sender):
         self.over(b)
         self._close(b, 408, NULL, NULL, -1)
         return 0
-
-
-cdef int _rank(int status) noexcept nogil:
-    """How little a final response is worth as the answer of several branches (16.7 step 6)."""
-    cdef int kind = status // 100
-    if kind == 6:
-        return 0
-    if status in (401, 407, 415, 420, 484):
-        return 4 * kind
-    return 4 * kind + (2 if status == 408 else 1)

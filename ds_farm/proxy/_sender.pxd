@@ -32,6 +32,7 @@ cdef class Sender:
         int lump_count, bint stored
     ) noexcept
     cdef int _own_answer(self, Transaction *t, int status) noexcept
+    cdef int _answer_best(self, Transaction *t) except -1
     cdef void _complete(self, Transaction *t, int status) noexcept
     cdef void _store_last(self, Stored *stored) noexcept
     cdef int _store_best(self, Transaction *t, const unsigned char *data, Message *m) noexcept
@@ -46,4 +47,5 @@ cdef class Sender:
     cdef void load(self, Transaction *t, Exchange *x) noexcept
 
 
+cdef int rank_of(int status) noexcept nogil
 cdef int reason_of(int status, char *out) noexcept nogil

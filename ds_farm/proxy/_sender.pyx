@@ -106,6 +106,19 @@ cdef class Sender:
         self._complete(t, status)
         return 0
 
+    cdef int _answer_best(self, Transaction *t) except -1:
+        cdef Message m
+        cdef int status = t.best_status
+        if t.best.data == NULL or scan(t.best.data, t.best.length, &m):
+            status = 487 if t.is_cancelled else status if status else 408
+            return self._own_answer(t, 500 if status == 503 else status)
+        status = 500 if m.status == 503 else m.status
+        self._upstream(
+            t, t.best.data, &m, t.best_came_by, 500 if m.status == 503 else 0, 0, True
+        )
+        self._complete(t, status)
+        return 0
+
     cdef void load(self, Transaction *t, Exchange *x) noexcept:
         """The request of a transaction, read again."""
         cdef uint64_t k0 = self.request.x.k0, k1 = self.request.x.k1
@@ -268,3 +281,13 @@ cdef int reason_of(int status, char *out) noexcept nogil:
         return 18
     memcpy(out, b"Server Failure", 14)
     return 14
+
+
+cdef int rank_of(int status) noexcept nogil:
+    """How little a final response is worth as the answer of several branches (16.7 step 6)."""
+    cdef int kind = status // 100
+    if kind == 6:
+        return 0
+    if status in (401, 407, 415, 420, 484):
+        return 4 * kind
+    return 4 * kind + (2 if status == 408 else 1)
