@@ -42,7 +42,8 @@ cdef struct Header:
     uint64_t destinations_used         # high-water mark of destination slots
     uint64_t reloads_ok
     uint64_t reloads_failed
-    uint64_t rows_skipped              # of the current table
+    uint64_t discarded[8]              # rows left out of the current table, by dispatch.model.Discard
+    uint64_t load_errors[3]            # loads that failed, by dispatch.model.LoadError
     uint64_t last_reload_ns            # CLOCK_REALTIME of the last successful one
     uint64_t reload_requests           # anybody, fetch-and-add: the loader compares with what it has served
     uint64_t database_up               # 1 while the loader reached it at its last try
@@ -68,6 +69,7 @@ cdef struct Header:
     # -- what operators ask of every process
     uint64_t log_level                 # control: 0 as configured, else the stdlib's level
     uint64_t stop_requests             # control: the supervisor stops the farm when it is not 0
+    uint64_t spare1[6]
     # -- locks: pid of the holder beside each semaphore, compare-and-swap (shm/locks.py)
     uint64_t lock_holder[8]
     uint64_t lock_recoveries[8]        # how often a dead holder's lock was taken over
@@ -123,7 +125,9 @@ cdef struct Worker:                    # counters of one SIP worker, written by 
     uint64_t kernel_drops              # datagrams that found them full
     uint64_t waits[12]                 # of batches' first datagrams, by ds_farm.dispatch.times
     uint64_t wait_ns                   # their sum
-    uint64_t spare[3]
+    uint64_t joined                    # datagrams that went to the kernel behind another one
+    uint64_t unknown_sets              # selections from sets that the table does not have
+    uint64_t spare[1]
 
 
 cdef struct Set:
@@ -139,7 +143,8 @@ cdef struct Destination:
     uint64_t set_slot                  # loader, under LockId.PUBLISH
     uint64_t changes_base              # loader: change number when the slot was allotted
     uint64_t announced                 # control: change number of its last event; loader at allotment
-    uint64_t spare[3]
+    uint64_t address                   # number of the one in use, modulo how many; CAS by who finds it dead
+    uint64_t spare[2]
 
 
 cdef struct Change:                    # a change of state; a ring, record n is at n mod CHANGES
@@ -150,9 +155,9 @@ cdef struct Change:                    # a change of state; a ring, record n is 
 
 
 cdef struct SetCounters:               # [rank][set], written by that worker alone
-    uint64_t selections
-    uint64_t failures                  # selections that found no destination
-    uint64_t spare[6]
+    uint64_t selections[11]            # that found a destination, by algorithm; the last: any other
+    uint64_t failures                  # that found none
+    uint64_t spare[4]
 
 
 cdef struct DestinationCounters:       # [rank][destination], written by that worker alone

@@ -14,7 +14,7 @@ from typing import ClassVar
 from shm._native import FIELDS, SIZES, Memory
 
 MAGIC = int.from_bytes(b"ds_farm\0", "little")
-LAYOUT_VERSION = 6
+LAYOUT_VERSION = 9
 CACHE_LINE = 64
 CHANGES = 1 << 14
 """Records of the ring of state changes."""
@@ -142,9 +142,9 @@ class View:
             raise IndexError(f"{self.STRUCT}.{name} has {count} words, asked for {index}")
         return self.base + start + 8 * index
 
-    def add(self, name: str, amount: int = 1) -> int:
-        """Atomic fetch-and-add on a field; returns the value before."""
-        return self.memory.add(self.offset(name), amount)
+    def add(self, name: str, amount: int = 1, index: int = 0) -> int:
+        """Atomic fetch-and-add on a field, or word of an array; returns the value before."""
+        return self.memory.add(self.offset(name, index), amount)
 
 
 class HeaderView(View):
@@ -167,7 +167,6 @@ class HeaderView(View):
     destinations_used = _Word()
     reloads_ok = _Word()
     reloads_failed = _Word()
-    rows_skipped = _Word()
     last_reload_ns = _Word()
     reload_requests = _Word()
     database_up = _Word()
@@ -294,6 +293,8 @@ class WorkerView(View):
     queue_limit_bytes = _Word()
     kernel_drops = _Word()
     wait_ns = _Word()
+    joined = _Word()
+    unknown_sets = _Word()
 
 
 class SetView(View):
@@ -315,6 +316,7 @@ class DestinationView(View):
     set_slot = _Word()
     changes_base = _Word()
     announced = _Word()
+    address = _Word()
 
 
 class ChangeView(View):
@@ -329,11 +331,10 @@ class ChangeView(View):
 
 
 class SetCountersView(View):
-    """One worker's counters of one set."""
+    """One worker's counters of one set; by algorithm: `words("selections")`."""
 
     __slots__ = ()
     STRUCT = "SetCounters"
-    selections = _Word()
     failures = _Word()
 
 

@@ -45,9 +45,7 @@ class LockId(enum.IntEnum):
     """Publishing a table and allotting slots.  Longest hold: one reload, about a second for
     10,000 destinations.  Taken by the loader; workers never wait for it."""
 
-    PROCESSES = 1
-    """Taking and freeing process slots by processes that the supervisor did not place.
-    Longest hold: a millisecond."""
+    # 1 was PROCESSES, which nobody took: all process slots are the supervisor's to place.
 
 
 class Lock:

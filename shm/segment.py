@@ -15,10 +15,13 @@ NOTES
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import mmap
 import os
 import secrets
 import time
+from types import TracebackType
+from typing import Self
 
 import posix_ipc
 
@@ -79,9 +82,9 @@ class Segment:
     def create(
         cls, farm: str, *, max_workers: int, max_sets: int, max_destinations: int
     ) -> Segment:
-        """Make the segment of a farm, after removing one that a dead farm of that name left.
+        """Make the segment of a farm, after removing what a dead farm of that name left.
 
-        Raises SegmentInUse if that farm lives, SegmentError if /dev/shm has no room.
+        Raises SegmentInUse if that farm lives, SegmentError if /dev/shm has no room or refuses.
         """
         layout = Layout(
             max_processes=max_workers + PROCESSES_BESIDE_WORKERS,
@@ -89,13 +92,16 @@ class Segment:
             max_sets=max_sets,
             max_destinations=max_destinations,
         )
-        remove_stale(farm)
         try:
+            remove_stale(farm)
             made = posix_ipc.SharedMemory(
                 object_name(farm), posix_ipc.O_CREX, mode=0o660, size=layout.total_size
             )
         except posix_ipc.ExistentialError as error:
             raise SegmentInUse(f"another farm named {farm!r} is just starting") from error
+        except (OSError, posix_ipc.Error) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise SegmentError(f"cannot make /dev/shm{object_name(farm)}: {why}") from error
         os.set_inheritable(made.fd, False)
         segment = cls(farm, made.fd, layout, writable=True)
         try:
@@ -103,6 +109,7 @@ class Segment:
         except SegmentError:
             segment.unlink()
             raise
+        remove_leftovers(farm)  # now that the name is ours nobody else makes such
         segment._fill_header()
         return segment
 
@@ -233,6 +240,17 @@ class Segment:
         self._map.close()
         os.close(self._fd)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
     def unlink(self) -> None:
         """Remove the object's name; mappings stay valid until closed."""
         with contextlib.suppress(posix_ipc.ExistentialError):
@@ -278,25 +296,35 @@ def _read_layout(farm: str, fd: int) -> Layout:
 
 
 def remove_stale(farm: str) -> bool:
-    """Remove what a dead farm of this name left behind: segment, tables, semaphores.
+    """Remove the segment that a dead farm of this name left behind.
 
-    Returns True if there was anything.  Raises SegmentInUse if that farm lives or is being made.
+    Returns True if there was one.  Raises SegmentInUse if that farm lives or is being made.  Takes
+    a lock on the object: of two starts at once the second must not remove what the first has made.
     """
     path = "/dev/shm" + object_name(farm)
+    while True:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except PermissionError as error:
+            raise SegmentInUse(f"the name {farm!r} belongs to another user: {error}") from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            _refuse_if_alive(farm, fd)
+            if _is_at(path, fd):
+                os.unlink(path)
+                return True
+        finally:
+            os.close(fd)
+
+
+def _is_at(path: str, fd: int) -> bool:
+    """The object still has its name: nobody has removed or replaced it."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.path.samestat(os.stat(path), os.fstat(fd))
     except FileNotFoundError:
-        return remove_leftovers(farm)
-    except PermissionError as error:
-        raise SegmentInUse(f"the name {farm!r} belongs to another user: {error}") from None
-    try:
-        _refuse_if_alive(farm, fd)
-    finally:
-        os.close(fd)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    remove_leftovers(farm)
-    return True
+        return False
 
 
 def _refuse_if_alive(farm: str, fd: int) -> None:
