@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from lark import Token
 
+from ds_farm.cfg import forms, values
 from ds_farm.cfg import functions as table
-from ds_farm.cfg import values
 from ds_farm.cfg.expressions import WORDS, Expressions, Failure
-from ds_farm.cfg.functions import ELSEWHERE, FUNCTIONS, Function
+from ds_farm.cfg.functions import FUNCTIONS, Function
+from ds_farm.cfg.modules import ELSEWHERE
 from ds_farm.cfg.parse import Node
 from ds_farm.cfg.pvars import NUMBER, Code, Unknown, avp_name, parse
 from ds_farm.cfg.tree import as_node, as_token, constant, quoted
@@ -28,8 +30,8 @@ class Calls(Expressions):
         return Code(f"status.keep({code})" if self._keeps else code, NUMBER)
 
     def _call_route(self, token: Token, arguments: list[Node]) -> str:
-        if self._kind in ("local", "event"):
-            self._problem(token, f"a {self._kind}_route cannot call other routes")
+        if self._kind in table.BACKGROUND:
+            self._problem(token, f"{_article(self._kind)}_route cannot call other routes")
             raise Failure
         name = constant(arguments[0]) if arguments else None
         function = self._names.get(("request_route", name)) if name else None
@@ -38,16 +40,16 @@ class Calls(Expressions):
                 token, f"there is no route[{name}]" if name else "expected the name of a route"
             )
             raise Failure
-        given = [
-            self._value(as_node(each.children[0])).text for each in arguments[1:] if each.children
-        ]
-        return f"{function}({', '.join(['request', *given])})"
+        given = self._each(
+            self._value, [as_node(each.children[0]) for each in arguments[1:] if each.children]
+        )
+        return f"{function}({', '.join(['request', *(each.text for each in given)])})"
 
     def _call_function(self, token: Token, name: str, arguments: list[Node]) -> str:
         function = FUNCTIONS.get(name)
         if function is None:
             module = ELSEWHERE.get(name)
-            of = f" (module {module})" if module else ""
+            of = "" if not module else " (core)" if module == "core" else f" (module {module})"
             self._problem(token, f"there is no function {name}() here{of}")
             raise Failure
         if function.modules and not self._modules & set(function.modules):
@@ -65,7 +67,9 @@ class Calls(Expressions):
             )
             self._problem(token, f"{name}() takes {expected} arguments, got {len(arguments)}")
             raise Failure
-        made = [self._argument(function, n, each, token) for n, each in enumerate(arguments)]
+        made = self._each(lambda each: self._argument(function, *each, token), enumerate(arguments))
+        if name in table.WITHOUT_EFFECT:
+            self._note(token, f"{name}() means nothing here: {table.WITHOUT_EFFECT[name]}")
         if name == "is_myself":
             self._needs_myself = True
         if function.code is not None:
@@ -75,14 +79,27 @@ class Calls(Expressions):
                 self._problem(token, f"{name}(): {error}")
                 raise Failure from None
             self._variables.note(code)
-            return code
-        return f"request.{function.method or name}({', '.join(made)})"
+        else:
+            code = f"request.{function.method or name}({', '.join(made)})"
+        if function.modules == ("dispatcher",):
+            self._check_partition(name, code, token)
+        return code
+
+    def _check_partition(self, name: str, code: str, at: Token) -> None:
+        partition = forms.partition_of(name, code)
+        if partition and "$" not in partition and partition not in self.partitions:
+            known = ", ".join(sorted(self.partitions))
+            self._problem(at, f"{name}(): there is no partition {partition!r}, only {known}")
 
     def _argument(self, function: Function, index: int, node: Node, token: Token) -> str:
         kind = function.kinds[index] if index < len(function.kinds) else table.PLAIN
         if not node.children:
             return "''"
         inner = as_node(node.children[0])
+        if kind == table.SOCKET:
+            return self._socket(inner)
+        if kind == table.TARGET:
+            return self._target(constant(node) or "", token)
         literal = constant(node)
         at = next(iter(inner.scan_values(lambda each: True)), token)
         if kind == table.PLAIN:
@@ -110,7 +127,43 @@ class Calls(Expressions):
                 self._problem(at, str(error))
                 raise Failure from None
             return quoted(literal)
+        if kind in (table.CHECK, table.CHANGE):
+            known = values.CHECKS if kind == table.CHECK else values.ARITHMETIC.keys()
+            return self._operator_argument(literal, known, at)
         return self._variable_argument(kind, literal, at)
+
+    def _target(self, literal: str, at: Token) -> str:
+        """The beginning of a call that assigns to a variable."""
+        plain = literal if literal.startswith("$") else f"$avp({literal})"
+        try:
+            reference = parse(plain)
+            key = self._variables.text(avp_name(reference.inner or "")).text
+        except Unknown as error:
+            self._unknown(at, error)
+            raise Failure from None
+        if reference.name in ("avp", "var") and reference.inner and not reference.transformations:
+            return f"set_{reference.name}(request.{reference.name}, {key}, "
+        if plain in ("$ru", "$du"):
+            return f"put(request, {quoted(plain[1:])}, "
+        self._problem(at, f"expected $avp(...), $var(...), $ru or $du, got {literal!r}")
+        raise Failure
+
+    def _operator_argument(self, literal: str, known: Iterable[str], at: Token) -> str:
+        """``operator/value[/flags]``: a text with operator and flags, and the value."""
+        name, _, rest = literal.strip().partition("/")
+        given, _, flags = rest.partition("/")
+        if name not in known:
+            expected = ", ".join(sorted(known))
+            self._problem(
+                at, f"expected operator/value, an operator of {expected}, got {literal!r}"
+            )
+            raise Failure
+        how = quoted(f"{name}/{flags}" if flags else name)
+        if given.startswith("$"):
+            return f"{how}, {self._variables.value(given).text}"
+        plain = given[2:] if given[:2] in ("i:", "s:") else given
+        is_number = given[:2] != "s:" and re.fullmatch(r"-?\d{1,18}", plain)
+        return f"{how}, {int(plain) if is_number else quoted(plain)}"
 
     def _variable_argument(self, kind: str, literal: str, at: Token) -> str:
         """The name of a variable as an argument."""

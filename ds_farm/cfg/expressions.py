@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from lark import Token
 
@@ -12,8 +13,13 @@ from ds_farm.cfg import values
 from ds_farm.cfg.errors import ScriptProblem
 from ds_farm.cfg.parse import Node
 from ds_farm.cfg.pvars import NUMBER, TEXT, Code, Unknown, Variables
+from ds_farm.cfg.sockets import Sockets
 from ds_farm.cfg.source import Source
 from ds_farm.cfg.tree import as_node, as_number, as_token, position_of, quoted, unquoted
+from ds_farm.dispatch.model import DEFAULT_PARTITION
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 MOST_NESTED = 50
 MOST_LOOPS = 100
@@ -49,15 +55,31 @@ WORDS: dict[str, Code] = {
 """Words that an expression may have besides variables: those of 1.x, and constants."""
 
 
+NEVER_EMPTY = frozenset({"request.method", "request.ru", "request.fu", "request.tu", "request.si"})
+"""Texts that a regular expression is always tried on."""
+
+
 class Failure(Exception):
     """A part of the script that cannot be translated; its problem has been noted."""
+
+
+class TooDeep(Failure):
+    """What is around it is not looked at further."""
 
 
 class Expressions:
     """What all parts of the translation share, and expressions."""
 
-    def __init__(self, source: Source, most_loops: int = MOST_LOOPS) -> None:
+    def __init__(
+        self,
+        source: Source,
+        most_loops: int = MOST_LOOPS,
+        sockets: Sockets | None = None,
+        partitions: Iterable[str] = (),
+    ) -> None:
         self.source = source
+        self.sockets = sockets or Sockets()
+        self.partitions = {DEFAULT_PARTITION, *partitions}
         self.problems: list[ScriptProblem] = []
         self.notes: list[ScriptProblem] = []
         self.subscribers: list[str] = []
@@ -70,6 +92,9 @@ class Expressions:
         self._patterns: dict[str, str] = {}
         self._lines: list[str] = []
         self._kind = "request"
+        self._intervals: dict[str, int] = {}
+        """Of timer routes, by the names of their functions."""
+
         self._loops = 0
         self._nesting = 0
         self._is_called = False
@@ -83,6 +108,27 @@ class Expressions:
         line, column = position_of(at)
         self.problems.append(self.source.problem(line, column, text))
 
+    def _unknown(self, at: Node | Token, error: Unknown) -> None:
+        for text in error.texts:
+            self._problem(at, text)
+
+    def _each(self, make: Callable[[T], U], parts: Iterable[T]) -> list[U]:
+        """Of all parts, also of those after one that cannot be translated.
+
+        :raises Failure: one could not
+        """
+        made, has_failed = [], False
+        for part in parts:
+            try:
+                made.append(make(part))
+            except TooDeep:
+                raise
+            except Failure:
+                has_failed = True
+        if has_failed:
+            raise Failure
+        return made
+
     def _note(self, at: Node | Token | None, text: str) -> None:
         self.notes.append(self.source.problem(*position_of(at), text))
 
@@ -93,7 +139,7 @@ class Expressions:
         if node.data in ("or_", "and_"):
             word = str(node.data)[:-1]
             with self._deeper(node):
-                return f" {word} ".join(self._part(each, word) for each in _chain(node))
+                return f" {word} ".join(self._each(lambda n: self._part(n, word), _chain(node)))
         if node.data == "not_":
             inner = as_node(node.children[0])
             with self._deeper(node):
@@ -122,7 +168,7 @@ class Expressions:
             if self._nesting > MOST_NESTED:
                 text = f"expressions within expressions, more than {MOST_NESTED} deep"
                 self._problem(node, text)
-                raise Failure
+                raise TooDeep
             yield
         finally:
             self._nesting -= 1
@@ -151,9 +197,8 @@ class Expressions:
             return self._comparison(node)
         if kind == "binary":
             left, operator, right = node.children
-            return self._operation(
-                str(operator), self._value(as_node(left)), self._value(as_node(right))
-            )
+            operands = self._each(self._value, map(as_node, (left, right)))
+            return self._operation(str(operator), *operands)
         operand = self._value(as_node(node.children[-1]))
         sign = "-" if kind == "minus" else "~"
         if operand.kind == NUMBER:
@@ -165,15 +210,33 @@ class Expressions:
         try:
             return self._variables.text(literal)
         except Unknown as error:
-            self._problem(at, str(error))
+            self._unknown(at, error)
             raise Failure from None
 
     def _variable(self, token: Token) -> Code:
         try:
             return self._variables.value(str(token))
         except Unknown as error:
-            self._problem(token, str(error))
+            self._unknown(token, error)
             raise Failure from None
+
+    def _socket(self, node: Node) -> str:
+        """A socket of ours, by its tag or its address."""
+        literal = "".join(
+            unquoted(str(each)) if node.data == "string" else str(each) for each in node.children
+        )
+        is_name = node.data in ("name", "bare") and literal.upper() != "NULL"
+        if "$" in literal or not (is_name or node.data == "string"):
+            shown = f"text({self._value(node).text})"
+            if self.sockets.tags:
+                shown = f"TAGS.get({shown}, {shown})"
+            self._variables.note(shown)
+            return shown
+        found = self.sockets.find(literal)
+        if not found:
+            say = self._note if self.sockets.are_given else self._problem
+            say(as_token(node.children[0]), f"{literal} is none of the sockets listened on")
+        return quoted(found or literal)
 
     def _operation(self, operator: str, left: Code, right: Code) -> Code:
         function = {"+": "add", "/": "divide", "%": "modulo", "<<": "shift"}.get(operator)
@@ -200,11 +263,10 @@ class Expressions:
             self._needs_myself = True
             text = f"myself.has({other.text})"
             return Code(text if operator == "==" else f"not {text}", NUMBER, operator == "==")
-        left = self._value(as_node(left_node))
         if operator in ("=~", "!~"):
-            text = self._match(left, as_node(right_node))
-            return Code(text if operator == "=~" else f"not {text}", NUMBER, is_atom=False)
-        right = self._value(as_node(right_node))
+            text = self._match(as_node(left_node), operator, as_node(right_node))
+            return Code(text, NUMBER, is_atom=False)
+        left, right = self._each(self._value, map(as_node, (left_node, right_node)))
         if as_node(right_node).data == "bare" and operator in ("==", "!="):
             address = str(as_node(right_node).children[0]).replace("[", "").replace("]", "")
             self._variables.used.add("in_network")
@@ -215,7 +277,7 @@ class Expressions:
         if left.kind == right.kind == NUMBER:
             return Code(f"{left.operand} {operator} {right.operand}", NUMBER, is_atom=False)
         self._variables.used.add("compare")
-        return Code(f"compare({left.text}, {right.text}) {operator} 0", NUMBER, is_atom=False)
+        return Code(f"compare({left.text}, {quoted(operator)}, {right.text})", NUMBER)
 
     def _equality(self, left: Code, right: Code, operator: str) -> Code:
         if right.text == "None" or left.text == "None":
@@ -229,18 +291,25 @@ class Expressions:
         text = f"same({left.text}, {right.text})"
         return Code(text if operator == "==" else f"not {text}", NUMBER, operator == "==")
 
-    def _match(self, left: Code, node: Node) -> str:
-        shown = left.text if left.kind == TEXT else f"text({left.text})"
+    def _match(self, subject: Node, operator: str, node: Node) -> str:
         literal = (
             "".join(unquoted(str(each)) for each in node.children)
             if node.data == "string"
-            else None
+            else "$x"
         )
-        if literal is None or re.search(r"\$[\w(]", literal):
-            self._variables.used.add("matches")
-            return f"matches({left.text}, {self._value(node).text})"
-        self._variables.note(shown)
-        return f"{self._pattern(literal, as_token(node.children[0]))}.search({shown})"
+        is_constant = not re.search(r"\$[\w(]", literal)
+
+        def part(each: Node) -> str:
+            if each is node and is_constant:
+                return self._pattern(literal, as_token(node.children[0]))
+            return self._value(each).text
+
+        left, pattern = self._each(part, (subject, node))
+        if is_constant and left in NEVER_EMPTY:
+            return f"{'' if operator == '=~' else 'not '}{pattern}.search({left})"
+        function = "matches" if operator == "=~" else "unlike"
+        self._variables.used.add(function)
+        return f"{function}({left}, {pattern})"
 
     def _pattern(self, literal: str, at: Token) -> str:
         """The name of a compiled regular expression."""

@@ -19,10 +19,11 @@ MOST_TRANSFORMATIONS = 20
 TEXT, NUMBER, ANY = "text", "number", "any"
 
 REFERENCE = re.compile(
-    r"\$(?:\$|\((?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*\)"
-    r"|\w+(?:\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))?|\?)"
+    r"\$(?:\$|\((?:[^()]++|\((?:[^()]++|\((?:[^()]++|\([^()]*+\))*+\))*+\))*+\)"
+    r"|(?:msg\.is_request|from\.uri|socket_in\.(?:ip|port|proto))\b"
+    r"|\w+(?:\((?:[^()]++|\((?:[^()]++|\([^()]*+\))*+\))*+\))?|\?)"
 )
-"""A variable within a text, or ``$$``."""
+"""A variable within a text, or ``$$``.  Possessive: what does not match costs no second look."""
 
 _CALLED = re.compile(r"(?<![\w.])([a-z_]+)\(")
 _HEAD = re.compile(r"\s*([\w.]+|\?)")
@@ -31,7 +32,11 @@ _TRANSFORMATION = re.compile(r"\s*\{\s*([\w.]+)\s*((?:,[^{}]*(?:\{[^{}]*\}[^{}]*
 
 
 class Unknown(ValueError):
-    """A variable that is not there, or is not written as one."""
+    """A variable that is not there, or is not written as one; of a text all of them."""
+
+    def __init__(self, *texts: str) -> None:
+        super().__init__("; ".join(texts))
+        self.texts = texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,9 @@ def parse(text: str) -> Reference:
         arguments = tuple(each.strip(" ") for each in found[2].split(",")[1:])
         if found[1] == "re.subst":
             arguments = (found[2][1:].strip(),)
+        elif found[1] == "s.select" and len(arguments) > 1:  # a blank or a comma may separate
+            which, _, mark = found[2][1:].partition(",")
+            arguments = (which.strip(), mark.strip() or mark[:1])
         transformations.append((found[1], arguments))
         rest = rest[found.end() :]
     if len(transformations) > MOST_TRANSFORMATIONS:
@@ -90,6 +98,21 @@ def parse(text: str) -> Reference:
     if rest.strip():
         raise Unknown(f"{text}: {rest.strip()!r} is no index and no transformation")
     return Reference(name, inner, index, tuple(transformations))
+
+
+def check_transformation(name: str, arguments: tuple[str, ...], text: str) -> None:
+    """Raises Unknown if ``{name,arguments}`` of the variable ``text`` cannot be done."""
+    found = TRANSFORMATIONS.get(name)
+    if found is None:
+        raise Unknown(f"{text}: the transformation {{{name}}} is not there")
+    least, most, _ = found
+    if not least <= len(arguments) <= most:
+        raise Unknown(f"{text}: {{{name}}} takes {_count(least, most)}, got {len(arguments)}")
+    if name == "re.subst":
+        try:
+            substitution(arguments[0])
+        except ValueError as error:
+            raise Unknown(f"{text}: {error}") from None
 
 
 def _closing(text: str) -> int:
@@ -109,6 +132,10 @@ def _header(name: str) -> Code:
     return Code(f"first(request.hdr({name!r}))")
 
 
+def _preferred(part: str) -> Code:
+    return Code(f'nameaddr(first(request.hdr("P-Preferred-Identity")), "{part}")')
+
+
 SIMPLE: dict[str, Code] = {
     "rm": Code("request.method", TEXT),
     "ru": Code("request.ru", TEXT),
@@ -116,16 +143,22 @@ SIMPLE: dict[str, Code] = {
     "rd": _uri("request.ru", "host"),
     "rp": _uri("request.ru", "port"),
     "rP": Code('"udp"', TEXT),
+    "rz": _uri("request.ru", "scheme"),
+    "ou": Code("request.ou", TEXT),
+    "oU": _uri("request.ou", "user"),
+    "od": _uri("request.ou", "host"),
+    "op": _uri("request.ou", "port"),
+    "oP": Code('"udp"', TEXT),
     "fu": Code("request.fu", TEXT),
     "fU": _uri("request.fu", "user"),
     "fd": _uri("request.fu", "host"),
-    "ft": Code("request.ft", TEXT),
+    "ft": Code("(request.ft or None)"),
     "fn": Code('nameaddr(first(request.hdr("From")), "name")'),
     "from.uri": Code("request.fu", TEXT),
     "tu": Code("request.tu", TEXT),
     "tU": _uri("request.tu", "user"),
     "td": _uri("request.tu", "host"),
-    "tt": Code("request.tt", TEXT),
+    "tt": Code("(request.tt or None)"),
     "tn": Code('nameaddr(first(request.hdr("To")), "name")'),
     "du": Code("request.du"),
     "dd": _uri("request.du", "host"),
@@ -149,9 +182,15 @@ SIMPLE: dict[str, Code] = {
     "re": _header("Remote-Party-ID"),
     "pai": _header("P-Asserted-Identity"),
     "ppi": _header("P-Preferred-Identity"),
+    "pu": _preferred("uri"),
+    "pn": _preferred("name"),
+    "pU": _uri(_preferred("uri").text, "user"),
+    "pd": _uri(_preferred("uri").text, "host"),
     "di": _header("Diversion"),
     "rt": _header("Refer-To"),
-    "ar": Code('param(first(request.hdr("Proxy-Authorization")), "realm", ",")'),
+    "ar": Code('credential(request, "realm")'),
+    "au": Code('credential(request, "username")'),
+    "adu": Code('credential(request, "uri")'),
     "Ri": Code("request.Ri", TEXT),
     "Rp": Code("request.Rp", NUMBER),
     "socket_in.ip": Code("request.Ri", TEXT),
@@ -159,9 +198,15 @@ SIMPLE: dict[str, Code] = {
     "pr": Code('"udp"', TEXT),
     "proto": Code('"udp"', TEXT),
     "socket_in.proto": Code('"udp"', TEXT),
+    "socket_in": Code('f"udp:{request.Ri}:{request.Rp}"', TEXT),
+    "socket_out": Code("request.fs"),
+    "fs": Code("request.fs"),
+    "msg.is_request": Code("int(request.rs == 0)", NUMBER),
+    "T_ruri": Code("request.ru", TEXT),
     "af": Code('("INET6" if ":" in request.si else "INET")', TEXT),
     "pp": Code("getpid()", NUMBER),
     "Ts": Code("seconds()", NUMBER),
+    "Tsm": Code("microseconds()", NUMBER),
     "Tf": Code("now()", TEXT),
     "TF": Code("now()", TEXT),
     "RANDOM": Code("chance()", NUMBER),
@@ -186,6 +231,8 @@ NAMED: dict[str, tuple[Callable[[str], Code], Callable[[str], str] | None]] = {
     "var": (lambda n: Code(f"request.var.get({n}, 0)"), None),
     "stat": (lambda n: Code(f"request.stat.get({n}, 0)", NUMBER), None),
     "time": (lambda n: Code(f"now({n})", TEXT), None),
+    "C": (lambda n: Code('""', TEXT), None),
+    "socket_in": (lambda n: Code(f"socket_part(request, {n})"), None),
     "hdrcnt": (lambda n: Code(f"len(request.hdr({n}))", NUMBER), None),
     "hdr_cnt": (lambda n: Code(f"len(request.hdr({n}))", NUMBER), None),
 }
@@ -255,17 +302,7 @@ class Variables:
         return Code(f"at(parameters, number({self.value(inner).text}) - 1)")
 
     def _transformed(self, code: Code, name: str, arguments: tuple[str, ...], text: str) -> Code:
-        found = TRANSFORMATIONS.get(name)
-        if found is None:
-            raise Unknown(f"{text}: the transformation {{{name}}} is not there")
-        least, most, _ = found
-        if not least <= len(arguments) <= most:
-            raise Unknown(f"{text}: {{{name}}} takes {_count(least, most)}, got {len(arguments)}")
-        if name == "re.subst":
-            try:
-                substitution(arguments[0])
-            except ValueError as error:
-                raise Unknown(f"{text}: {error}") from None
+        check_transformation(name, arguments, text)
         words = [quoted(name), *(self.text(_unescaped(each)).text for each in arguments)]
         return Code(f"transform({code.text}, {', '.join(words)})")
 
@@ -281,8 +318,8 @@ class Variables:
             code = pieces[0]
             if code.kind == TEXT:
                 return code
-            self.used.add("text")
-            return Code(f"text({code.text})", TEXT)
+            self.used.add("printed")
+            return Code(f"printed({code.text})", TEXT)
         parts = []
         for piece in pieces:
             if isinstance(piece, str):
@@ -290,17 +327,23 @@ class Variables:
             elif piece.kind == TEXT:
                 parts.append(piece.operand)
             else:
-                self.used.add("text")
-                parts.append(f"text({piece.text})")
+                self.used.add("printed")
+                parts.append(f"printed({piece.text})")
         return Code(" + ".join(parts), TEXT, is_atom=False)
 
     def _pieces(self, literal: str) -> Iterator[str | Code]:
         end = 0
+        unknown: list[str] = []
         for found in REFERENCE.finditer(literal):
             if found.start() > end:
                 yield literal[end : found.start()]
-            yield "$" if found[0] == "$$" else self.value(found[0])
+            try:
+                yield "$" if found[0] == "$$" else self.value(found[0])
+            except Unknown as error:
+                unknown += error.texts
             end = found.end()
+        if unknown:
+            raise Unknown(*unknown)
         if end < len(literal) or not literal:
             yield literal[end:]
 

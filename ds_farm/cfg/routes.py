@@ -15,12 +15,14 @@ from ds_farm.cfg.parse import Node
 from ds_farm.cfg.statements import Statements
 from ds_farm.cfg.tree import (
     as_node,
+    as_number,
+    as_token,
     body_of,
     constant,
+    may_end,
     name_of,
     position_of,
     quoted,
-    returns_zero,
     routes_called,
     shown_route,
     without_texts,
@@ -33,16 +35,23 @@ KINDS = {
     "branch_route": ("branch", "branch_route"),
     "local_route": ("local", "local_route"),
     "event_route": ("event", "event_route"),
+    "timer_route": ("timer", "timer_route"),
+    "startup_route": ("startup", "startup_route"),
 }
 """Kind of a route in the tree: its name in `functions`, and what its functions are called."""
 
 NEVER = {
     "error_route": "error_route never runs: malformed requests are answered as RFC 3261 says",
 }
-NOT_HERE = ("timer_route",)
-STARTUP = "startup_route"
 EVENTS = ("E_DISPATCHER_STATUS",)
-_LOCAL = re.compile(r"request\.(?!(?:method|ru|fu|append_hf|is_method|drop)\b)(\w+)")
+_SILENT = "avp|var|stat|ds_count|update_stat|reset_stat"
+REACH = {
+    "local": f"{_SILENT}|method|ru|fu|append_hf|is_method|drop",
+    "event": f"{_SILENT}|params",
+    "timer": _SILENT,
+    "startup": _SILENT,
+}
+"""What the request of a route without a caller's message has (ds_farm.script.background)."""
 
 
 class Compiler(Statements):
@@ -70,7 +79,7 @@ class Compiler(Statements):
     def _name(self, route: Node) -> None:
         """Give the route's function its name."""
         kind, name = str(route.data), name_of(route)
-        if kind in NEVER or kind in NOT_HERE or kind == STARTUP:
+        if kind in NEVER:
             return
         if kind == "event_route" and name not in EVENTS:
             self._problem(route, f"there is no event {name}; there is {', '.join(EVENTS)}")
@@ -94,8 +103,7 @@ class Compiler(Statements):
         """Whether a route that others call ends the script."""
         called = {("request_route", str(name)) for route in routes for name in routes_called(route)}
         return any(
-            (str(route.data), name_of(route)) in called
-            and any(route.find_pred(lambda n: n.data in ("exit_", "drop_") or returns_zero(n)))
+            (str(route.data), name_of(route)) in called and any(route.find_pred(may_end))
             for route in routes
         )
 
@@ -104,12 +112,6 @@ class Compiler(Statements):
         if kind in NEVER:
             self._note(route, NEVER[kind])
             return
-        if kind == STARTUP:
-            self._startup(route)
-            return
-        if kind in NOT_HERE:
-            self._problem(route, f"{kind} is not there: a farm runs routes for messages and events")
-            return
         key = (kind, "" if kind == "event_route" else name)
         function = self._names.get(key)
         if function is None:
@@ -117,50 +119,63 @@ class Compiler(Statements):
         self._kind = KINDS[kind][0]
         self._is_called = kind == "request_route" and bool(name)
         file, line = self.source.place(position_of(route)[0])
-        argument = "event" if kind == "event_route" else "request"
         more = ", *parameters" if self._is_called else ""
-        self._lines += ["", "", f"def {function}({argument}{more}):"]
+        self._lines += ["", "", f"def {function}(request{more}):"]
         about = f"{shown_route(kind, name)} of {file.name}, line {line}."
         self._lines.append(f"    {_docstring(about)}")
         if kind == "event_route":
-            self._lines.append("    parameters = event.params")
+            self._lines.append("    parameters = request.params")
         calls = any(True for _ in routes_called(route))
-        wraps = self._exits and calls and not self._is_called and kind != "event_route"
+        wraps = self._exits and calls and not self._is_called
         depth = 2 if wraps else 1
         begin = len(self._lines)
         if wraps:
             self._lines.append("    try:")
-        self._block(body_of(route).children, depth)
+        statements = body_of(route).children
+        if kind == "startup_route":
+            statements = [each for each in statements if not self._subscribes(as_node(each))]
+        self._block(statements, depth)
+        if kind == "timer_route":
+            self._timer(route, function)
         if wraps:
             self._lines += ["    except Exit:", "        pass"]
         if self._is_called and not re.match(r"    (return|raise)\b", self._lines[-1]):
             self._line(1, "return 1")
         self._check_reach(route, kind, self._lines[begin:])
 
-    def _startup(self, route: Node) -> None:
-        """What a startup_route can do here: subscribe to events, which the configuration has."""
-        for statement in body_of(route).children:
-            call = next(iter(as_node(statement).find_data("call")), None)
-            name = str(call.children[0]) if call is not None else ""
-            given = [constant(as_node(each)) for each in call.children[1:]] if call else []
-            if name == "subscribe_event" and len(given) > 1 and given[0] in EVENTS and given[1]:
-                self.subscribers.append(given[1])
-            elif name in ("xlog", "log") or as_node(statement).data == "nothing":
-                continue
-            else:
-                events = " or ".join(EVENTS)
-                self._problem(
-                    as_node(statement),
-                    f"a startup_route may call subscribe_event() for {events} and xlog() here",
-                )
+    def _timer(self, route: Node, function: str) -> None:
+        """Note how often a timer_route runs."""
+        seconds = as_number(route.children[1])
+        if not seconds:
+            self._problem(as_token(route.children[1]), "an interval is not 0")
+        self._intervals[function.removeprefix("timer_route_")] = seconds
+
+    def _subscribes(self, statement: Node) -> bool:
+        """Whether a statement of a startup_route is a subscription that the configuration has."""
+        call = as_node(statement.children[0]) if statement.data == "call_" else None
+        if call is None or str(call.children[0]) != "subscribe_event":
+            return False
+        given = [constant(as_node(each)) for each in call.children[1:]]
+        if len(given) > 1 and given[0] in EVENTS and given[1]:
+            self.subscribers.append(given[1])
+        else:
+            events = " or ".join(EVENTS)
+            self._problem(call, f"subscribe_event() takes {events} and a constant socket here")
+        return True
 
     def _check_reach(self, route: Node, kind: str, lines: list[str]) -> None:
-        """Requests of the farm's own, and events, have less to ask than messages."""
+        """Routes without a caller's message have less to ask."""
+        reach = REACH.get(KINDS[kind][0])
+        if reach is None:
+            return
         code = without_texts("\n".join(lines))
-        if kind == "local_route" and (found := _LOCAL.search(code)):
-            self._problem(route, f"a local_route cannot use {found[1]}: it has $rm, $ru and $fu")
-        if kind == "event_route" and re.search(r"\brequest\b", code):
-            self._problem(route, "an event_route has no message, only $param(...)")
+        for name in dict.fromkeys(
+            re.findall(rf"\brequest\b(?:\.(?!(?:{reach})\b)(\w+)|(?!\.))", code)
+        ):
+            article = "an" if kind[0] == "e" else "a"
+            has = {"local": "$rm, $ru and $fu", "event": "$param(...)"}
+            text = f"{article} {kind} cannot use {name or 'what changes a message'}: it has "
+            self._problem(route, text + has.get(KINDS[kind][0], "no message"))
 
     # -- the module
 
@@ -184,6 +199,12 @@ class Compiler(Statements):
         if "status." in code:
             used.add("Status")
             after.append("status = Status()")
+        if "TAGS." in code:
+            tags = (f"{quoted(name)}: {quoted(to)}" for name, to in self.sockets.tags.items())
+            after.append(f"TAGS = {{{', '.join(tags)}}}")
+        if self._intervals:
+            entries = [f"{quoted(name)}: {seconds}" for name, seconds in self._intervals.items()]
+            after.append(f"TIMER_ROUTES = {{{', '.join(entries)}}}")
         if self._needs_myself or "myself." in code:
             used.add("Myself")
             after.append(f"myself = Myself({', '.join(map(quoted, places))})")
@@ -193,8 +214,9 @@ class Compiler(Statements):
                 *(f"    {name}," for name in sorted(used)),
                 ")",
             ]
-            head += ["", *after] if after else []
-        return "\n".join([*head, code.removeprefix("\n") if not used else code, ""])
+        if after:
+            head += [*([""] if used else []), *after]
+        return "\n".join([*head, code if used or after else code.removeprefix("\n"), ""])
 
 
 def _docstring(text: str) -> str:

@@ -7,10 +7,7 @@ wrong with them, by their place in the script.
 
 from __future__ import annotations
 
-import fcntl
 import re
-import socket
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,50 +15,36 @@ from lark import Token
 
 from ds_farm.cfg.errors import ScriptProblem
 from ds_farm.cfg.expressions import MOST_LOOPS
-from ds_farm.cfg.functions import NOTHING_HERE
+from ds_farm.cfg.modules import GLOBALS_IGNORED, NOTHING_HERE
 from ds_farm.cfg.parse import Node
+from ds_farm.cfg.sockets import DEFAULT_PORT, Sockets, listening, options_of
 from ds_farm.cfg.source import Source
 from ds_farm.cfg.tree import as_number, unquoted
 
 Place = tuple[str | int, ...]
 Value = str | int | float | bool | list[str]
 
-SIOCGIFADDR = 0x8915
-DEFAULT_PORT = 5060
-
 _LEVELS = {-3: "error", -2: "error", -1: "error", 0: "error", 1: "warning", 2: "info", 3: "info"}
 
-IGNORED = frozenset(
-    (
-        *("fork", "log_stderror", "stderror_enabled", "syslog_enabled", "log_facility", "log_name"),
-        *("syslog_facility", "syslog_name", "mpath", "check_via", "dns", "rev_dns", "memdump"),
-        *("memlog", "mem_dump", "mem_log", "disable_tcp", "disable_tls", "tcp_children", "wdir"),
-        *("tcp_workers", "tcp_max_connections", "server_header", "server_signature", "syn_branch"),
-        *("user_agent_header", "sip_warning", "dns_try_ipv6", "dns_try_naptr", "dns_retr_time"),
-        *("dns_retr_no", "dns_servers_no", "dns_use_search_list", "disable_dns_failover", "user"),
-        *("disable_dns_blacklist", "disable_core_dump", "open_files_limit", "group", "chroot"),
-        *("db_version_table", "db_max_async_connections", "mhomed", "mcast_ttl", "tos", "uid"),
-        *("auto_scaling_profile", "auto_scaling_cycle", "timer_workers", "pv_print_buf_size"),
-        *(
-            "max_while_loops",
-            "maxbuffer",
-            "query_buffer_size",
-            "reply_to_via",
-            "exec_msg_threshold",
-        ),
-        *(
-            "exec_dns_threshold",
-            "tcp_threshold",
-            "shm_hash_split_percentage",
-            "restart_persistency",
-        ),
-        *("xlog_buf_size", "xlog_force_color", "xlog_level", "xlog_print_level", "abort_on_assert"),
-        *("disable_503_translation", "shm_size", "pkg_size", "loadpath", "cfg_hash"),
-        *("advertised_address", "advertised_port", "enable_asserts", "anycast", "gid", "pmemsize"),
-        *("shm_memlog_size", "udp_receive_buffer", "poll_method", "stateless_forward"),
-    )
-)
-"""Global parameters that change nothing here."""
+DIRECT = {
+    "db_default_url": ("dispatcher", "db_url"),
+    "dns_try_naptr": ("dns", "try_naptr"),
+    "dns_use_search_list": ("dns", "use_search_list"),
+    "user": ("farm", "user"),
+    "uid": ("farm", "user"),
+    "group": ("farm", "group"),
+    "gid": ("farm", "group"),
+    "maxbuffer": ("farm", "receive_buffer_bytes"),
+    "tos": ("farm", "tos"),
+}
+"""Global parameters that the farm has under another name."""
+
+NUMBERS = frozenset({"try_naptr", "use_search_list", "receive_buffer_bytes", "tos"})
+WORDS = {
+    **{"yes": 1, "on": 1, "true": 1, "enable": 1, "no": 0, "off": 0, "false": 0, "disable": 0},
+    **{"iptos_lowdelay": 16, "iptos_throughput": 8, "iptos_reliability": 4, "iptos_mincost": 2},
+}
+"""What stands for a number."""
 
 
 @dataclass(slots=True)
@@ -72,11 +55,18 @@ class Settings:
     places: dict[Place, tuple[int, int]] = field(default_factory=dict)
     """Line and column of each value."""
 
+    sockets: Sockets = field(default_factory=Sockets)
     modules: set[str] = field(default_factory=set)
     aliases: list[str] = field(default_factory=list)
     most_loops: int = MOST_LOOPS
     problems: list[ScriptProblem] = field(default_factory=list)
     notes: list[ScriptProblem] = field(default_factory=list)
+
+    def partitions(self) -> list[str]:
+        """Names of the dispatcher's partitions."""
+        lines = self.sections.get("dispatcher", {}).get("partition", [])
+        given = lines if isinstance(lines, list) else [lines]
+        return [str(line).partition(":")[0].strip() for line in given]
 
 
 class Reader:
@@ -86,7 +76,8 @@ class Reader:
         self.settings = Settings()
         self._source = source
         self._port = DEFAULT_PORT
-        self._sockets: list[str] = []
+        self._sockets: list[tuple[str, str, str]] = []
+        self._advertised: dict[str, str] = {}
         self._fifo_parts: dict[str, str] = {}
 
     def read(self, items: list[Node]) -> Settings:
@@ -122,11 +113,11 @@ class Reader:
 
     # -- global parameters
 
-    def _global(self, name: Token, value: Token) -> None:
+    def _global(self, at: Token, value: Token) -> None:
         text = str(value).strip()
         if text[:1] in "\"'":
             text = unquoted(text)
-        key = str(name)
+        key = str(at)
         makers: dict[str, Callable[[str, Token], None]] = {
             "listen": self._socket,
             "socket": self._socket,
@@ -138,18 +129,22 @@ class Reader:
             "alias": self._alias,
             "dst_blacklist": lambda t, at: self._note(at, "dst_blacklist: the dispatcher's own "
                 "lists (ds_define_blacklist) are there, static ones are not"),
-            "db_default_url": lambda t, at: self._put("dispatcher", "db_url", t, at),
+            "advertised_address": lambda t, at: self._advertised.update(address=t),
+            "advertised_port": lambda t, at: self._advertised.update(port=t),
         }  # fmt: skip
         if key == "max_while_loops":
             self._loops(text, value)
         elif key in makers:
             makers[key](text, value)
+        elif key in DIRECT:
+            section, name = DIRECT[key]
+            self._put(section, name, _word_or_number(text) if name in NUMBERS else text, value)
         elif key == "auto_aliases":
             pass
-        elif key in IGNORED or key.startswith(("tcp_", "tls_")):
-            self._note(name, f"{key} means nothing here")
+        elif key in GLOBALS_IGNORED or key.startswith(("tcp_", "tls_")):
+            self._note(at, f"{key} means nothing here")
         else:
-            self._problem(name, f"there is no global parameter {key}")
+            self._problem(at, f"there is no global parameter {key}")
 
     def _number(self, text: str, at: Token, name: str) -> int | None:
         if re.fullmatch(r"-?\d+", text):
@@ -163,15 +158,14 @@ class Reader:
             self.settings.most_loops = number
 
     def _socket(self, text: str, at: Token) -> None:
-        place = re.split(
-            r"\s+(?:use_workers|use_children|use_auto_scaling_profile|anycast|tag|accept_subdomain)\b",
-            text,
-        )[0]
+        place, options = options_of(text)
         proto = place.partition(":")[0].lower()
         if proto in ("tcp", "tls", "sctp", "ws", "wss", "hep_udp", "hep_tcp", "bin"):
             self._note(at, f"{place} is not listened on: SIP over UDP only")
             return
-        self._sockets.append(place)
+        for name in options.keys() - {"as", "tag"}:
+            self._note(at, f"{name} of a socket means nothing here: each worker serves all of them")
+        self._sockets.append((place, options.get("as", ""), options.get("tag", "")))
         self.settings.places.setdefault(("farm", "socket"), (at.line or 0, at.column or 0))
 
     def _set_port(self, text: str, at: Token) -> None:
@@ -195,19 +189,13 @@ class Reader:
 
     def _listen(self) -> None:
         """Without ``listen`` OpenSIPS takes every interface; `*` and names of interfaces too."""
-        sockets: list[str] = []
-        for text in self._sockets or ["udp:*"]:
-            found = re.fullmatch(r"(?:(udp):)?(\*|[A-Za-z]\w*)(?::(\d+))?(\s+as\s+.+)?", text)
-            addresses = _interfaces(found[2]) if found else []
-            if found and addresses:
-                port = found[3] or str(self._port)
-                sockets += [f"udp:{each}:{port}{found[4] or ''}" for each in addresses]
-            else:
-                host, mark, rest = text.partition(" as ")
-                has_port = re.search(r"(?:\]|[^:\]]):\d+$", host.removeprefix("udp:").strip())
-                full = host.strip() if has_port else f"{host.strip()}:{self._port}"
-                sockets.append(f"{full}{mark}{rest}")
-        self.settings.sections.setdefault("farm", {})["socket"] = list(dict.fromkeys(sockets))
+        sockets = self.settings.sockets
+        for text, told, tag in self._sockets or [("udp:*", "", "")]:
+            made = listening(text, self._port, told, self._advertised)
+            sockets.texts += [each for each in made if each not in sockets.texts]
+            if tag:
+                sockets.tags[tag] = made[0].partition(" as ")[0]
+        self.settings.sections.setdefault("farm", {})["socket"] = sockets.texts
 
     # -- modules
 
@@ -237,7 +225,7 @@ class Reader:
             self._tm(name, value, at)
         elif (module, name) in _PARAMETERS:
             section, key = _PARAMETERS[module, name]
-            self._put(section, key, value, at)
+            self._put(section, key, f"{value:04}" if key == "mode" else value, at)
         elif module in ("mi_http", "mi_json", "mi_xmlrpc", "httpd", "mi_datagram", "mi_fifo"):
             self._management(module, name, value, at)
         elif module in NOTHING_HERE:  # of others it has been said that nothing is here
@@ -274,6 +262,9 @@ class Reader:
         elif module == "mi_datagram" and name == "socket_name":
             text = str(value)
             self._put("mi", "datagram", text if text.startswith("udp:") else f"unix:{text}", at)
+        elif (module, name) == ("mi_http", "root"):
+            if str(value).strip("/") != "mi":
+                self._note(at, f"root of module mi_http: MI is served at /mi, not at /{value}")
         else:
             self._note(at, f"{name} of module {module} means nothing here")
 
@@ -281,25 +272,18 @@ class Reader:
 _PARAMETERS = {
     ("mi_fifo", "fifo_name"): ("mi", "fifo"),
     ("mi_fifo", "reply_dir"): ("mi", "fifo_reply_dir"),
+    ("mi_fifo", "fifo_mode"): ("mi", "mode"),
+    ("mi_datagram", "unix_socket_mode"): ("mi", "mode"),
 }
+
+
+def _word_or_number(text: str) -> str | int:
+    if re.fullmatch(r"0x[0-9a-f]{1,8}|\d{1,18}", text, re.IGNORECASE):
+        return as_number(text)
+    return WORDS.get(text.lower(), text)
 
 
 def _token(item: Node, index: int) -> Token:
     token = item.children[index]
     assert isinstance(token, Token)
     return token
-
-
-def _interfaces(name: str) -> list[str]:
-    """IPv4 addresses of an interface, of all for ``*``; none if there is no such interface."""
-    found = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        for _, each in socket.if_nameindex():
-            if name in ("*", each):
-                request = struct.pack("256s", each.encode()[:15])
-                try:
-                    answer = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, request)
-                except OSError:
-                    continue  # an interface without an address
-                found.append(socket.inet_ntoa(answer[20:24]))
-    return found

@@ -21,6 +21,7 @@ MOST_BYTES = 4 << 20
 _INCLUDE = re.compile(r'\s*(include|import)_file\s+"([^"\n]*)"\s*;?\s*(?:#.*)?$')
 _DIRECTIVE = re.compile(r"\s*(?:#!|!!)\s*(define|ifdef|ifndef|else|endif)\b[ \t]*(\w*)[ \t]*(.*)$")
 _M4_DEFINE = re.compile(r"\s*define\(`(\w+)',\s*`([^`']*)'\)\s*(?:dnl.*)?$")
+_M4 = re.compile(r"^[ \t]*(?:define\(`|dnl\b)", re.MULTILINE)
 _ENVIRONMENT = re.compile(r"\$env\((\w+)\)")
 _PIECES = re.compile(r'"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#.*|//.*|\w+|.', re.DOTALL)
 
@@ -71,12 +72,14 @@ class _Reader:
         self._defines: dict[str, str] = {}
         self._everywhere: dict[str, str] = {}
         self._bytes = 0
+        self._is_m4 = False
 
     def read(self, path: Path, depth: int) -> None:
         text = self._text(path)
         self._bytes += len(text)
         if self._bytes > MOST_BYTES:
             raise ScriptProblems([ScriptProblem(path, 0, 0, f"more than {MOST_BYTES} bytes")])
+        self._is_m4 = self._is_m4 or _M4.search(text) is not None
         skipping: list[bool] = []
         opened: list[int] = []
         for number, line in enumerate(text.splitlines(), 1):
@@ -149,7 +152,7 @@ class _Reader:
             self._complain(path, number, column, f"there is no file {name!r}", line)
 
     def _expanded(self, line: str, path: Path, number: int) -> str:
-        if self._everywhere:
+        if self._is_m4:
             line = re.sub(r"\bdnl\b.*", "", line)
             line = re.sub(r"\w+", lambda m: self._everywhere.get(m[0], m[0]), line)
         if self._defines:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from lark import Token
 
@@ -11,7 +12,7 @@ from ds_farm.cfg.calls import Calls
 from ds_farm.cfg.expressions import Failure
 from ds_farm.cfg.parse import Node
 from ds_farm.cfg.pvars import NUMBER, TEXT, Code, Unknown, avp_name, parse
-from ds_farm.cfg.tree import as_node, as_token, returns_zero, statements_of
+from ds_farm.cfg.tree import as_node, as_token, returned, statements_of
 
 MOST_DEPTH = 60
 
@@ -58,12 +59,26 @@ class Statements(Calls):
         except Failure:
             self._line(depth, "pass")
         except Unknown as error:
-            self._problem(node, str(error))
+            self._unknown(node, error)
             self._line(depth, "pass")
+
+    def _tested(self, node: Node) -> str:
+        """A condition; what depends on it is looked at even if it cannot be translated."""
+        try:
+            return self._condition(node)
+        except Failure:
+            return "0"
+
+    def _given(self, node: Node) -> Code:
+        """A value; the same is true of it."""
+        try:
+            return self._value(node)
+        except Failure:
+            return Code("None")
 
     def _if(self, node: Node, depth: int, word: str = "if") -> None:
         condition, then, *otherwise = map(as_node, node.children)
-        self._line(depth, f"{word} {self._condition(condition)}:")
+        self._line(depth, f"{word} {self._tested(condition)}:")
         self._block(statements_of(then), depth + 1)
         if not otherwise or otherwise[0].data == "nothing":
             return
@@ -87,52 +102,56 @@ class Statements(Calls):
     def _while(self, node: Node, depth: int) -> None:
         condition, body = map(as_node, node.children)
         self._line(depth, f"for _ in range({self._most_loops}):")
-        self._line(depth + 1, f"if not {_operand(self._condition(condition))}:")
+        self._line(depth + 1, f"if not {_operand(self._tested(condition))}:")
         self._line(depth + 2, "break")
         self._loop(statements_of(body), depth + 1)
 
     def _for(self, node: Node, depth: int) -> None:
         target, of, body = node.children
-        reference = parse(str(of))
-        values_of = {"avp": "request.avp.all", "hdr": "request.hdr"}.get(reference.name)
-        if values_of is None or not reference.inner:
-            self._problem(as_token(of), f"expected $(avp(...)[*]) or $(hdr(...)[*]), got {of}")
-            raise Failure
-        name = self._text(reference.inner, as_token(of))
-        self._line(depth, f"for each in {values_of}({name.text}):")
-        self._store(as_token(target), "=", Code("each"), depth + 1)
+        name, values_of = "", None
+        try:
+            reference = parse(str(of))
+            values_of = {"avp": "request.avp.all", "hdr": "request.hdr"}.get(reference.name)
+            if values_of is None or not reference.inner:
+                raise Unknown(f"expected $(avp(...)[*]) or $(hdr(...)[*]), got {of}")
+            name = self._variables.text(reference.inner).text
+        except Unknown as error:
+            self._unknown(as_token(of), error)
+        self._line(depth, f"for each in {values_of}({name}):")
+        with suppress(Failure):
+            self._store(as_token(target), "=", Code("each"), depth + 1)
         self._loop(statements_of(as_node(body)), depth + 1)
 
     def _switch(self, node: Node, depth: int) -> None:
         """Cases run into the next one unless they break, so they are tried within a loop of one
         turn, which ``break`` leaves."""
-        subject = self._value(as_node(node.children[0]))
+        subject = self._given(as_node(node.children[0])).text
         cases = [as_node(each) for each in node.children[1:]]
         self._line(depth, "for _ in range(1):")
         names = f"subject_{depth}", f"hit_{depth}"  # a case may have a switch of its own
-        self._line(depth + 1, f"{names[0]}, {names[1]} = {subject.text}, False")
+        self._line(depth + 1, f"{names[0]}, {names[1]} = {subject}, False")
         self._variables.used.add("same")
         for case in cases:
             if case.data == "default":
                 self._loop(case.children, depth + 1)
                 continue
-            value = self._value(as_node(case.children[0]))
-            self._line(depth + 1, f"if {names[1]} or same({names[0]}, {value.text}):")
+            value = self._given(as_node(case.children[0])).text
+            self._line(depth + 1, f"if {names[1]} or same({names[0]}, {value}):")
             self._line(depth + 2, f"{names[1]} = True")
             self._loop(case.children[1:], depth + 2)
 
     def _return(self, node: Node, depth: int) -> None:
-        if returns_zero(node):
+        known = returned(node)
+        value = self._value(as_node(node.children[0])) if node.children else None
+        if known == 0:
             self._leave(depth)
         elif not self._is_called:
             self._line(depth, "return")
-        elif node.children:
-            value = self._value(as_node(node.children[0]))
-            shown = value.text if value.kind == NUMBER else f"number({value.text})"
-            self._variables.note(shown)
-            self._line(depth, f"return {shown}")
+        elif known is not None or value is None:
+            self._line(depth, f"return {known}")
         else:
-            self._line(depth, "return 1")
+            self._variables.used.add("returned")
+            self._line(depth, f"return returned({value.text})")
 
     def _leave(self, depth: int) -> None:
         """``exit``."""
@@ -146,7 +165,10 @@ class Statements(Calls):
     def _assign(self, node: Node, depth: int) -> None:
         target, *rest = node.children
         operator = str(rest[0]) if len(rest) == 2 else "="
-        value = self._value(as_node(rest[-1]))
+        if str(target) in ("$fs", "$socket_out") and operator in ("=", ":="):
+            self._line(depth, f"request.force_send_socket({self._socket(as_node(rest[-1]))})")
+            return
+        value = self._given(as_node(rest[-1]))
         if operator not in ("=", ":="):
             before = self._variable(as_token(target))
             value = self._operation(operator.strip(":")[:-1], before, value)
@@ -157,7 +179,7 @@ class Statements(Calls):
         try:
             reference = parse(str(target))
         except Unknown as error:
-            self._problem(target, str(error))
+            self._unknown(target, error)
             raise Failure from None
         name = reference.name
         line = ""
@@ -180,10 +202,13 @@ class Statements(Calls):
         elif name in ("ru", "du", "T_fr_timeout", "T_fr_inv_timeout"):
             line = f"put(request, {name!r}, {value.text})"
         elif name == "rU":
-            line = f'put(request, "ru", with_user(request.ru, {value.text}))'
-        elif name in ("rd", "rp"):
-            function = {"rd": "rewritehost", "rp": "rewriteport"}[name]
-            line = f"request.{function}(text({value.text}))"
+            line = f"request.rewriteuser({value.text})"
+        elif name == "rd":
+            line = f"request.rewritehost({value.text})"
+        elif name == "rp":
+            line = f"request.rewriteport(text({value.text}))"
+        elif name in ("fs", "socket_out"):
+            line = f"request.force_send_socket(text({value.text}))"
         elif name in ("rc", "retcode"):
             line = f"status.code = number({value.text})"
         if not line:

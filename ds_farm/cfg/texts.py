@@ -27,6 +27,11 @@ def text(value: Value) -> str:
     return "" if value is None else str(value)
 
 
+def printed(value: Value) -> str:
+    """Within a text, as a log or a header has it."""
+    return "<null>" if value is None else str(value)
+
+
 def number(value: Value) -> int:
     """As a number; what is none is 0."""
     if isinstance(value, int):
@@ -58,17 +63,28 @@ def regex(pattern: str) -> re.Pattern[str]:
 
 # -- URIs
 
+_REST = r"(?P<params>;[^?]*)?(?:\?(?P<headers>.*))?"
 _URI = re.compile(
-    r"(?P<scheme>sips?|tel):(?:(?P<user>[^@;?:]*)(?::(?P<passwd>[^@]*))?@)?"
-    r"(?P<host>\[[^\]]*\]|[^;?:>]*)(?::(?P<port>\d+))?(?P<params>;[^?]*)?(?:\?(?P<headers>.*))?",
+    # All before the "@" is userinfo, which may have ; ? / and more (RFC 3261 25.1).
+    r"(?P<scheme>sips?):(?:(?P<user>[^@:]*)(?::(?P<passwd>[^@]*))?@)?"
+    r"(?P<host>\[[^\]]*\]|[^@;?:>]*)(?::(?P<port>\d+))?" + _REST,
     re.IGNORECASE | re.DOTALL,
 )
+_TEL = re.compile(
+    # The number counts as the user (RFC 3966); there is no host.
+    r"(?P<scheme>tel):(?P<user>[^;?]*)(?P<passwd>(?!))?(?P<host>(?!))?(?P<port>(?!))?" + _REST,
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def _uri(data: str) -> re.Match[str] | None:
+    return _URI.match(data) or _TEL.match(data)
 
 
 def uri_part(value: Value, part: str) -> Value:
     """``user``, ``host``, ``port`` (a number), ``scheme``, ``passwd``, ``params`` or ``headers``;
     NULL if it has none."""
-    found = _URI.match(text(value))
+    found = _uri(text(value))
     if found is None:
         return None
     inside = found[part]
@@ -84,17 +100,22 @@ def uri_param(value: Value, name: str) -> Value:
     return param(uri_part(value, "params"), name)
 
 
-def host_and_port(value: Value) -> Value:
-    """``host[:port]`` of a URI."""
-    found = _URI.match(text(value))
-    return None if found is None else found["host"] + (f":{found['port']}" if found["port"] else "")
-
-
-def with_user(uri: str, user: Value) -> str:
-    """The URI with another user part, without one for NULL."""
-    scheme, _, rest = uri.partition(":")
-    kept = rest.partition("@")[2] if "@" in rest else rest
-    return f"{scheme}:{text(user)}@{kept}" if text(user) else f"{scheme}:{kept}"
+def with_params(value: Value, name: str, added: str = "") -> str:
+    """The URI without its parameters of a name, with ``added`` after the others."""
+    found = _uri(text(value))
+    if found is None:
+        return text(value)
+    kept = [
+        each
+        for each in (found["params"] or "").split(";")
+        if each and (not name or each.partition("=")[0].strip().lower() != name.strip().lower())
+    ]
+    if added:
+        kept.append(added.strip().lstrip(";"))
+    end = max(map(found.end, ("user", "host", "port", "params")))
+    data = text(value)
+    begin = found.start("params") if found["params"] is not None else end
+    return data[:begin] + "".join(f";{each}" for each in kept) + data[end:]
 
 
 # -- lists of parameters, addresses, separated values
@@ -162,8 +183,9 @@ def substr(value: Value, offset: Value, length: Value) -> str:
 
 
 def select(value: Value, index: Value, separator: str) -> Value:
-    """One of the fields between separators, from the end if ``index`` is negative."""
-    return at(text(value).split(separator or ","), number(index))
+    """One of the fields between separators, from the end if ``index`` is negative; "" if there is
+    none."""
+    return text(at(text(value).split(separator or ","), number(index)))
 
 
 def subst(value: Value, expression: str) -> str:
@@ -221,7 +243,7 @@ TRANSFORMATIONS: dict[str, tuple[int, int, Callable[..., Value]]] = {
     "uri.username": (0, 0, lambda v: uri_part(v, "user")),
     "uri.host": (0, 0, lambda v: uri_part(v, "host")),
     "uri.domain": (0, 0, lambda v: uri_part(v, "host")),
-    "uri.port": (0, 0, lambda v: uri_part(v, "port")),
+    "uri.port": (0, 0, lambda v: _port(v)),
     "uri.passwd": (0, 0, lambda v: uri_part(v, "passwd")),
     "uri.password": (0, 0, lambda v: uri_part(v, "passwd")),
     "uri.schema": (0, 0, lambda v: uri_part(v, "scheme")),
@@ -249,9 +271,25 @@ TRANSFORMATIONS: dict[str, tuple[int, int, Callable[..., Value]]] = {
 }  # fmt: skip
 
 
+PARTS = frozenset(n for n in TRANSFORMATIONS if n.startswith(("uri.", "param.", "nameaddr.")))
+"""Those that take a part out."""
+
+
 def transform(value: Value, name: str, *arguments: str) -> Value:
-    """``{name,arguments}``; NULL stays NULL."""
-    return None if value is None else TRANSFORMATIONS[name][2](value, *arguments)
+    """``{name,arguments}``.  NULL stays NULL, and so is what cannot be taken apart; of what can, a
+    part that is not there is "", as in OpenSIPS."""
+    if value is None:
+        return None
+    found = TRANSFORMATIONS[name][2](value, *arguments)
+    if found is None and name in PARTS and value != "":
+        return "" if name[:4] != "uri." or _uri(text(value)) else None
+    return found
+
+
+def _port(value: Value) -> Value:
+    """That a URI has."""
+    found = _uri(text(value))
+    return int(found["port"]) if found and found["port"] else None
 
 
 def _index(place: int) -> Value:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from ds_farm.cfg.errors import ScriptProblem, ScriptProblems
 from ds_farm.cfg.parse import Node, parse
 from ds_farm.cfg.routes import Compiler
 from ds_farm.cfg.settings import Place, Reader, Value
+from ds_farm.cfg.sockets import Sockets
 from ds_farm.cfg.source import Source, read
 
 
@@ -37,27 +37,36 @@ class Translation:
         return self.source.problem(line, column, f"{place[1]}: {text}")
 
 
-def translate(path: Path, environment: Mapping[str, str] | None = None) -> Translation:
+def translate(
+    path: Path,
+    environment: Mapping[str, str] | None = None,
+    sockets: Sequence[str] | None = None,
+) -> Translation:
     """Read and translate a script with all that it includes.
+
+    ``sockets`` are the farm's if they are not the script's: what is ``myself`` depends on them.
 
     :raises ScriptProblems: all that is wrong with it, and all that it needs and is not here
     """
     source = read(path, environment)
     try:
-        return _translate(source)
+        return _translate(source, sockets)
     except RecursionError:
         text = "expressions within expressions, too deep"
         raise ScriptProblems([ScriptProblem(path, 0, 0, text)]) from None
 
 
-def _translate(source: Source) -> Translation:
+def _translate(source: Source, instead: Sequence[str] | None) -> Translation:
     tree = parse(source)
     items = [item for item in tree.children if isinstance(item, type(tree))]
     settings = Reader(source).read([each for each in items if not _is_route(each)])
-    compiler = Compiler(source, settings.most_loops)
-    sockets = settings.sections["farm"]["socket"]
-    places = [*_places(sockets if isinstance(sockets, list) else []), *settings.aliases]
-    module = compiler.compile([each for each in items if _is_route(each)], settings.modules, places)
+    found = settings.sockets
+    if instead is not None:
+        found = Sockets(list(instead), found.tags, are_given=True)
+    settings.sections["farm"]["socket"] = found.texts
+    compiler = Compiler(source, settings.most_loops, found, settings.partitions())
+    routes = [each for each in items if _is_route(each)]
+    module = compiler.compile(routes, settings.modules, [*found.places(), *settings.aliases])
     if compiler.subscribers:
         settings.sections["events"] = {"subscribers": compiler.subscribers}
     problems = [*settings.problems, *compiler.problems]
@@ -71,15 +80,6 @@ def _translate(source: Source) -> Translation:
 
 def _is_route(item: Node) -> bool:
     return str(item.data).endswith("_route")
-
-
-def _places(sockets: list[str]) -> list[str]:
-    """``host:port`` of the sockets, and of what they are advertised as."""
-    found = []
-    for text in sockets:
-        for each in re.split(r"\s+as\s+", text.removeprefix("udp:")):
-            found.append(each if re.search(r":\d+$", each) else f"{each}:5060")
-    return found
 
 
 def _checked(source: Source, module: str) -> list[ScriptProblem]:

@@ -70,6 +70,8 @@ def statements_of(statement: Node) -> list[Node | Token]:
 
 def name_of(route: Node) -> str:
     """Of a route; "" if it has none."""
+    if route.data == "timer_route":
+        return str(route.children[0])
     for each in route.children:
         if isinstance(each, Tree) and each.data == "route_name":
             return str(each.children[0])
@@ -97,15 +99,25 @@ def constant(argument: Node) -> str | None:
     return None
 
 
-def returns_zero(node: Node) -> bool:
-    """``return(0)``, which is ``exit``."""
-    if node.data != "return_" or not node.children:
-        return False
+def returned(node: Node) -> int | None:
+    """What a ``return`` gives, if that is known: 0 is ``exit``, a text is 1."""
+    if not node.children:
+        return 1
     value = as_node(node.children[0])
-    return value.data == "number" and as_number(value.children[0]) == 0
+    if value.data == "minus" and as_node(value.children[-1]).data == "number":
+        return -as_number(as_node(value.children[-1]).children[0])
+    if value.data == "number":
+        return as_number(value.children[0])
+    return 1 if value.data == "string" else None
 
 
-def as_number(token: Node | Token) -> int:
+def may_end(node: Node) -> bool:
+    """Whether a statement may end the script: ``exit``, ``drop``, a ``return`` of 0 or of what only
+    the message decides."""
+    return node.data in ("exit_", "drop_") or (node.data == "return_" and not returned(node))
+
+
+def as_number(token: Node | str) -> int:
     """A number of the script, decimal or 0x...; leading zeros say nothing."""
     text = str(token)
     return int(text, 16 if text[:2].lower() == "0x" else 10)

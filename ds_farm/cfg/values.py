@@ -8,62 +8,88 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import operator
 import random
 import re
 import time
+from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 
-from ds_farm.cfg.texts import (
-    TRANSFORMATIONS as TRANSFORMATIONS,
+from ds_farm.cfg.avps import (
+    ARITHMETIC,
+    CHECKS,
+    change_avp,
+    check_avp,
+    copy_avp,
+    divide,
+    drop_avp,
+    matches,
+    modulo,
+    push_avp,
+    replace_avp,
+    set_avp,
+    subst_avp,
+    truth,
 )
 from ds_farm.cfg.texts import (
-    Value as Value,
-)
-from ds_farm.cfg.texts import (
-    at as at,
-)
-from ds_farm.cfg.texts import (
-    first as first,
-)
-from ds_farm.cfg.texts import (
-    has_param as has_param,
-)
-from ds_farm.cfg.texts import (
-    nameaddr as nameaddr,
-)
-from ds_farm.cfg.texts import (
-    number as number,
-)
-from ds_farm.cfg.texts import (
-    param as param,
-)
-from ds_farm.cfg.texts import (
-    regex as regex,
-)
-from ds_farm.cfg.texts import (
-    subst as subst,
-)
-from ds_farm.cfg.texts import (
-    substitution as substitution,
-)
-from ds_farm.cfg.texts import (
-    text as text,
-)
-from ds_farm.cfg.texts import (
-    transform as transform,
-)
-from ds_farm.cfg.texts import (
-    uri_param as uri_param,
-)
-from ds_farm.cfg.texts import (
-    uri_part as uri_part,
-)
-from ds_farm.cfg.texts import (
-    with_user as with_user,
+    TRANSFORMATIONS,
+    Value,
+    at,
+    first,
+    has_param,
+    nameaddr,
+    number,
+    param,
+    printed,
+    regex,
+    subst,
+    substitution,
+    text,
+    transform,
+    uri_param,
+    uri_part,
+    with_params,
 )
 from ds_farm.proxy.codes import FAILED
 
-logger = logging.getLogger("ds_farm.routes")
+__all__ = [
+    "ARITHMETIC",
+    "CHECKS",
+    "TRANSFORMATIONS",
+    "Value",
+    "at",
+    "change_avp",
+    "check_avp",
+    "copy_avp",
+    "divide",
+    "drop_avp",
+    "first",
+    "has_param",
+    "matches",
+    "modulo",
+    "nameaddr",
+    "number",
+    "param",
+    "printed",
+    "push_avp",
+    "regex",
+    "replace_avp",
+    "set_avp",
+    "subst",
+    "subst_avp",
+    "substitution",
+    "text",
+    "transform",
+    "truth",
+    "uri_param",
+    "uri_part",
+    "with_params",
+]  # fmt: skip
+"""Of the files beside this one; scripts import all from here."""
+
+logger = logging.getLogger(__name__)
+xlog = logging.getLogger("ds_farm.routes")
 
 MOST_LOOPS = 10_000
 """Of a ``while`` whose script sets max_while_loops to 0, which is no limit in OpenSIPS."""
@@ -92,20 +118,33 @@ class Myself:
 
     def __init__(self, *places: str) -> None:
         """``places`` are ``host`` or ``host:port``."""
-        self._places = {place.lower() for place in places}
+        self._places = {_bare(place) for place in places}
+        self._hosts = {host for host, _ in self._places}
 
     def has(self, host: Value, port: Value = None) -> bool:
-        """Whether a host, or a SIP URI, is this server."""
-        data = text(host).lower()
+        """Whether a host, or a SIP URI, is this server; a host without a port by any of its ports,
+        a URI without one by 5060, as in OpenSIPS."""
+        data = text(host)
         if ":" in data and (found := uri_part(data, "host")) is not None:
             data, port = text(found), uri_part(data, "port")
-        port = number(port) or 5060
-        return data in self._places or f"{data}:{port}" in self._places
+        name, wanted = _bare(data)[0], number(port)
+        if not wanted:
+            return name in self._hosts
+        return (name, wanted) in self._places or (name, 0) in self._places
 
 
-def truth(is_so: object) -> int:
-    """What a function returns for yes and no."""
-    return 1 if is_so else FAILED
+def _bare(place: str) -> tuple[str, int]:
+    """Host without brackets, and port, 0 if there is none."""
+    found = re.fullmatch(r"(\[.*\]|[^:]*):(\d{1,5})", place)
+    host, port = (found[1], int(found[2])) if found else (place, 0)
+    return host.strip("[]").lower(), port
+
+
+def returned(value: Value) -> int:
+    """What ``return(value)`` gives: -1 for NULL, 1 for a text; 0 ends the script."""
+    if value == 0:
+        raise Exit
+    return FAILED if value is None else value if isinstance(value, int) else 1
 
 
 def same(left: Value, right: Value) -> bool:
@@ -117,13 +156,15 @@ def same(left: Value, right: Value) -> bool:
     return str(left).lower() == str(right).lower()
 
 
-def compare(left: Value, right: Value) -> int:
-    """Below 0, 0 or above 0, as numbers if both are."""
+def compare(left: Value, order: str, right: Value) -> bool:
+    """``<``, ``>``, ``<=``, ``>=``: as numbers if one of them is, else as texts in any case of
+    letters.  NULL is not less than anything, nor greater, nor equal."""
+    if left is None or right is None:
+        return False
     if isinstance(left, int) or isinstance(right, int):
-        one, other = number(left), number(right)
-        return (one > other) - (one < other)
-    a, b = text(left), text(right)
-    return (a > b) - (a < b)
+        return ORDERS[order](number(left), number(right))
+    one, other = left.lower(), right.lower()
+    return ORDERS[order]((one > other) - (one < other), 0)
 
 
 def add(left: Value, right: Value) -> Value:
@@ -133,29 +174,14 @@ def add(left: Value, right: Value) -> Value:
     return text(left) + text(right)
 
 
-def divide(left: Value, right: Value) -> Value:
-    """``/``; NULL if the divisor is 0."""
-    divisor = number(right)
-    return int(number(left) / divisor) if divisor else None
-
-
-def modulo(left: Value, right: Value) -> Value:
-    """``%``; NULL if the divisor is 0."""
-    divisor = number(right)
-    return number(left) % divisor if divisor else None
-
-
 def shift(left: Value, right: Value) -> int:
     """``<<``, of 32 bits as in OpenSIPS."""
     return (number(left) << min(max(number(right), 0), 32)) & 0xFFFFFFFF
 
 
-def matches(value: Value, pattern: Value) -> bool:
-    """``=~`` with a pattern that is not known before; one that is none matches nothing."""
-    try:
-        return regex(text(pattern)).search(text(value)) is not None
-    except re.error:
-        return False
+def unlike(value: Value, pattern: Value | re.Pattern[str]) -> bool:
+    """``!~``.  NULL is unlike everything; an empty text is neither like a pattern nor unlike it."""
+    return value is None or (value != "" and not matches(value, pattern))
 
 
 def in_network(value: Value, network: str) -> bool:
@@ -164,6 +190,37 @@ def in_network(value: Value, network: str) -> bool:
         return ipaddress.ip_address(text(value)) in ipaddress.ip_network(network, strict=False)
     except ValueError:
         return False
+
+
+# -- what a message says
+
+
+def credential(request: Any, name: str) -> Value:
+    """A parameter of Proxy-Authorization, else of Authorization, without its quotes."""
+    given = first(request.hdr("Proxy-Authorization")) or first(request.hdr("Authorization"))
+    return param((given or "").partition(" ")[2], name, ",")
+
+
+def socket_part(request: Any, part: str) -> Value:
+    """``ip``, ``port`` or ``proto`` of the socket that a message came in by; NULL for all else."""
+    return {"ip": request.Ri, "port": request.Rp, "proto": "udp"}.get(part)
+
+
+def answered(reply: Callable[[Any, str], int], code: Value, reason: Value) -> int:
+    """An answer whose code only the message decides; -1 if it is none."""
+    try:
+        return reply(code, text(reason))
+    except (ValueError, TypeError) as error:
+        logger.warning("%s", error)
+        return FAILED
+
+
+def answer_options(request: Any) -> int:
+    """``options_reply``: 200 to an OPTIONS for this server itself, whose URI has no user."""
+    if request.method != "OPTIONS" or uri_part(request.ru, "user") is not None:
+        return FAILED
+    accept = "Accept: */*\r\nAccept-Encoding: \r\nAccept-Language: en\r\nSupported: \r\n"
+    return int(request.send_reply(200, "OK", accept))
 
 
 # -- what a script assigns to
@@ -179,59 +236,29 @@ def put(request: Any, attribute: str, value: Value) -> int:
     return 1
 
 
+def subst_uri(request: Any, expression: str) -> int:
+    """Of the Request-URI; -1 if nothing matches."""
+    if not substitution(expression)[0].search(request.ru):
+        return FAILED
+    return put(request, "ru", subst(request.ru, expression))
+
+
+def subst_user(request: Any, expression: str) -> int:
+    """Of its user; -1 if nothing matches."""
+    user = text(uri_part(request.ru, "user"))
+    if not substitution(expression)[0].search(user):
+        return FAILED
+    return int(request.rewriteuser(subst(user, expression)))
+
+
 def kept(value: Value) -> str | int:
     """NULL makes a ``$var`` 0."""
     return 0 if value is None else value
 
 
-def push_avp(avps: Any, name: str, value: Value) -> None:
-    """``$avp(name) = value``: on top of the others; NULL takes the topmost away."""
-    if value is None:
-        avps.pop(name, 0)
-    else:
-        avps.push(name, value)
-
-
-def set_avp(avps: Any, name: str, value: Value) -> int:
-    """``$avp(name) := value``: instead of all."""
-    avps.put_all(name, [] if value is None else [value])
-    return 1
-
-
-def replace_avp(avps: Any, name: str, index: int, value: Value) -> None:
-    """``$(avp(name)[index]) = value``; NULL removes it."""
-    values = avps.all(name)
-    if -len(values) <= index < len(values):
-        values[index : index + 1 or None] = [] if value is None else [value]
-        avps.put_all(name, values)
-
-
-def drop_avp(avps: Any, name: str, flags: str = "") -> int:
-    """``avp_delete``: the topmost value, with flag g all."""
-    found = name in avps
-    if "g" in flags:
-        avps.put_all(name, [])
-    elif found:
-        avps.pop(name)
-    return truth(found)
-
-
-def copy_avp(avps: Any, source: str, target: str, flags: str = "") -> int:
-    """``avp_copy``: the topmost value, with flag g all; with d the source is deleted."""
-    values = avps.all(source) if "g" in flags else avps.all(source)[:1]
-    if values:
-        avps.put_all(target, values)
-        if "d" in flags:
-            drop_avp(avps, source, flags)
-    return truth(values)
-
-
-def subst_avp(avps: Any, name: str, expression: str) -> int:
-    """``avp_subst`` of the topmost value; -1 if nothing matches."""
-    values = avps.all(name)
-    if not values or not substitution(expression)[0].search(text(values[0])):
-        return FAILED
-    avps.put_all(name, [subst(values[0], expression), *values[1:]])
+def set_var(variables: Any, name: str, value: Value) -> int:
+    """``pv_printf`` to a ``$var``."""
+    variables[name] = kept(value)
     return 1
 
 
@@ -243,9 +270,24 @@ def now(form: str = "") -> str:
     return time.strftime(form or "%c")
 
 
+def microseconds() -> int:
+    """Of this second."""
+    return time.time_ns() // 1000 % 1_000_000
+
+
+def date_line() -> str:
+    """A Date header (RFC 3261 20.17)."""
+    return f"Date: {formatdate(usegmt=True)}\r\n"
+
+
 def seconds() -> int:
     """Since 1970."""
     return int(time.time())
+
+
+ORDERS: dict[str, Callable[[int, int], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 
 
 def pause(duration_s: float) -> int:
@@ -266,7 +308,7 @@ LEVELS = {
 
 def log_line(level: Value, line: Value) -> int:
     """``xlog``: a line in the farm's log."""
-    logger.log(LEVELS.get(text(level), logging.INFO), "%s", text(line).rstrip())
+    xlog.log(LEVELS.get(text(level), logging.INFO), "%s", text(line).rstrip())
     return 1
 
 

@@ -12,6 +12,7 @@ from ds_farm.script._selector cimport Selector
 from ds_farm.sip._uri cimport Uri, parse_uri
 
 from ds_farm.dispatch.model import DEFAULT_PARTITION
+from ds_farm.errors import ConfigError
 from ds_farm.proxy.codes import FAILED
 from ds_farm.script.avps import Avps
 
@@ -36,11 +37,16 @@ cdef class Failover(Selector):
         cdef Plan plan
         cdef int index
         self.check_open()
-        plan = self.plans.get(partition.strip() or DEFAULT_PARTITION)
+        try:
+            partition = self.expand(partition).strip() or DEFAULT_PARTITION
+        except ConfigError as error:
+            self.complain(f"ds_next_{'domain' if domain else 'dst'}: {error}")
+            return FAILED
+        plan = self.plans.get(partition)
         if plan is None or plan.serial != self.serial or plan.live is None:
             return FAILED
         if plan.listed:
-            return self._next_listed(partition.strip() or DEFAULT_PARTITION, plan, domain)
+            return self._next_listed(partition, plan, domain)
         while True:
             index = plan.following()
             if index < 0:
@@ -49,9 +55,14 @@ cdef class Failover(Selector):
                 plan.index = index
                 plan.live.count_failover(index)
                 return 1
-        if self._next_set(plan, domain, True):
-            plan.live.count_failover(plan.index)
-            return 1
+        # What a set's algorithm reads of AVPs is no reason to list a walk that is between two sets.
+        plan.listed = True
+        try:
+            if self._next_set(plan, domain, True):
+                plan.live.count_failover(plan.index)
+                return 1
+        finally:
+            plan.listed = False
         return FAILED
 
     # -- the AVPs of a selection (documentation 1.3.13 to 1.3.17), made when they are read
@@ -64,6 +75,7 @@ cdef class Failover(Selector):
         cdef Plan ahead = plan.copy()
         cdef Choice choice
         cdef int index = plan.index
+        plan.listed = True  # now: a set's algorithm may read AVPs
         names = self.settings.avps[partition]
         uris, sockets, attrs, groups, counts = [], [], [], [], []
         du, ruri, x = self.dst_uri, self.new_ruri, self.x
@@ -89,7 +101,6 @@ cdef class Failover(Selector):
             self._avp.put_all(name, values)
         if names.attrs:
             self._avp.put_all(names.attrs, attrs)
-        plan.listed = True
         plan.left = counts[0]
         return 0
 
@@ -115,7 +126,11 @@ cdef class Failover(Selector):
                 live = None
             index = -1 if live is None else live.find_uri(uri.encode())
             if index >= 0:
-                if not self._is_blacklisted(live, index) and self._direct(live, index, domain):
+                if (
+                    plan.may_use(live, index)
+                    and not self._is_blacklisted(live, index)
+                    and self._direct(live, index, domain)
+                ):
                     plan.live, plan.index = live, index
                     live.count_failover(index)
                     return 1

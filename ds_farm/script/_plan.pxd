@@ -45,4 +45,5 @@ cdef class Plan:
     cdef void start(self, LiveSet live, int chosen, list order) noexcept
     cdef int following(self)
     cdef Choice choice(self)
+    cdef bint may_use(self, LiveSet live, int index)
     cdef Plan copy(self)

@@ -95,6 +95,17 @@ cdef class Plan:
                 return self.live.size - 1
         return -1
 
+    cdef bint may_use(self, LiveSet live, int index):
+        """Whether it takes calls now, or is what flag D keeps for the end."""
+        cdef Choice choice
+        if live.is_active(index):
+            return True
+        if index == live.size - 1:
+            for choice in self.call.choices:
+                if choice.use_default and choice.set_id == live.id:
+                    return True
+        return False
+
     cdef Plan copy(self):
         """The same walk at the same place, to look ahead on."""
         cdef Plan other = Plan()

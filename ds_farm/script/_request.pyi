@@ -23,7 +23,7 @@ class Request(RelayRequest):
         complain: Callable[[str], None],
         seed: int,
         relay: Relay | None = None,
-        on_error: Callable[[Exception], None] | None = None,
+        on_error: Callable[[BaseException], None] | None = None,
         routes: Mapping[str, Callable[..., object]] | None = None,
     ) -> None: ...
     def use_table(self, table: LiveTable) -> None: ...

@@ -11,11 +11,12 @@ from ds_farm.script._plan cimport Plan
 from logging import CRITICAL, DEBUG, ERROR, INFO, WARNING, getLogger
 
 from ds_farm.dispatch.arguments import parse_sets
-from ds_farm.dispatch.model import DEFAULT_PARTITION
+from ds_farm.dispatch.model import DEFAULT_PARTITION, State
 from ds_farm.dispatch.state import Event
 from ds_farm.errors import ConfigError
 from ds_farm.proxy.codes import FAILED
-from ds_farm.script.pvars import compile_format, compile_setter
+from ds_farm.script.background import states_asked
+from ds_farm.script.pvars import compile_setter
 
 logger = getLogger("ds_farm.routes")
 
@@ -24,7 +25,7 @@ _LEVELS = {
     "L_NOTICE": INFO, "L_INFO": INFO, "L_DBG": DEBUG,
 }
 
-# States as ds_mark_dst and ds_count write them (documentation 1.4.6, 1.4.7).
+# States as ds_mark_dst writes them (documentation 1.4.6).
 MARKS = {
     "a": Event.ACTIVATE,
     "1": Event.ACTIVATE,
@@ -82,9 +83,13 @@ cdef class Request(Failover):
         self.check_open()
         if len(arguments) > 2:
             raise TypeError("ds_mark_dst takes a partition and a state at most")
-        *before, last = arguments or ("i",)
-        state = str(last).strip().lower()
-        partition = str(before[0]).strip() if before else DEFAULT_PARTITION
+        try:
+            *before, state = [self.expand(one).strip() for one in arguments or ("i",)]
+        except ConfigError as error:
+            self.complain(f"ds_mark_dst: {error}")
+            return FAILED
+        state = state.lower()
+        partition = before[0] if before else DEFAULT_PARTITION
         plan = self.plans.get(partition or DEFAULT_PARTITION)
         event = MARKS.get(state)
         if event is None:
@@ -105,20 +110,16 @@ cdef class Request(Failover):
         cdef LiveSet live
         self.check_open()
         try:
-            partition, ids = parse_sets(self._expand(sets))
+            partition, ids = parse_sets(self.expand(sets))
             assign = compile_setter(result)
+            asked = states_asked(self.expand(filter))
         except ConfigError as error:
             self.complain(f"ds_count: {error}")
             return FAILED
         live = self.table.find(partition, <int>ids[0]) if self.table is not None else None
         if live is None or len(ids) != 1:
             return FAILED
-        letters = str(filter).lower()
-        wanted = {event for letter, event in MARKS.items() if letter in letters}
-        wanted = wanted or set(MARKS.values())
-        assign(self, live.count(
-            Event.ACTIVATE in wanted, Event.DEACTIVATE in wanted, Event.FAIL in wanted
-        ))
+        assign(self, live.count(*[state in asked for state in State]))
         return 1
 
     def ds_is_in_list(self, ip, port="", set="", active_only=0):
@@ -130,9 +131,10 @@ cdef class Request(Failover):
         cdef int index
         self.check_open()
         try:
-            name, colon, number = self._expand(set).rpartition(":")
-            ip = self._expand(ip).strip()
-            port = self._expand(port).strip() or "0"
+            name, colon, number = self.expand(set).rpartition(":")
+            ip = self.expand(ip).strip()
+            port = self.expand(port).strip() or "0"
+            only_active = self.expand(active_only).strip() not in ("", "0", "False")
         except ConfigError as error:
             self.complain(f"ds_is_in_list: {error}")
             return FAILED
@@ -147,7 +149,6 @@ cdef class Request(Failover):
         if self.table is None:
             return FAILED
         any_set = number in ("", "-1")
-        only_active = str(active_only).strip() not in ("", "0", "False")
         for live in self.table.in_partition(partition, None if any_set else int(number)):
             for index in range(live.size):
                 if live.holds(index, &wanted) and not (only_active and live.state(index)):
@@ -182,7 +183,7 @@ cdef class Request(Failover):
         cdef Endpoint wanted
         self.check_open()
         try:
-            ip = self._expand(ip)
+            ip = self.expand(ip)
         except ConfigError as error:
             self.complain(f"is_blacklisted: {error}")
             return FAILED
@@ -199,26 +200,21 @@ cdef class Request(Failover):
         except ValueError:
             self.complain(f"update_stat: {value!r} is no number")
             return FAILED
-        key = self._expand(name)
+        key = self.expand(name)
         self.stat[key] = self.stat.get(key, 0) + number
         return 1
 
     def reset_stat(self, name):
         """Let the statistic begin at 0 again.  Returns 1; -1 if there is none of that name."""
-        return 1 if self.stat.pop(self._expand(name), None) is not None else FAILED
+        return 1 if self.stat.pop(self.expand(name), None) is not None else FAILED
 
     def xlog(self, *arguments):
         """Write a line to the farm's log, variables filled in: ``xlog([level,] text)`` with a
         level of OpenSIPS ("L_INFO", default; "L_ERR", ...).  1."""
         *level, text = arguments
         logger.log(_LEVELS.get(str(level[0]).upper(), INFO) if level else INFO,
-                   "%s", self._expand(text).rstrip("\n"))
+                   "%s", self.expand(text).rstrip("\n"))
         return 1
-
-    cdef str _expand(self, text):
-        """An argument as text, its variables filled in."""
-        cdef str value = str(text)
-        return compile_format(value)(self) if "$" in value else value
 
 
 cdef bint _endpoint(str ip, str port, Endpoint *endpoint) except -1:

@@ -35,9 +35,11 @@ cdef class Selector(RelayRequest):
     cdef dict _listeners         # text of the socket column -> number of our socket, -1 if none
     cdef uint64_t _random
 
+    cdef str expand(self, text)
     cdef object select(self, sets, alg, flags, bint domain)
     cdef bint is_listed(self, name, const Endpoint *wanted) except -1
     cdef bint _next_set(self, Plan plan, bint domain, bint failover) except -1
+    cdef bint _is_directed(self, bint domain) except -1
     cdef Call _call(self, sets, alg, flags)
     cdef bint _choose(self, Plan plan, Choice choice, bint domain) except -1
     cdef int _allowed(self, LiveSet live, int chosen, list order, bint use_default) except -2

@@ -14,9 +14,12 @@ from ds_farm.proxy._relay_request cimport RelayRequest
 from ds_farm.proxy._wire cimport AF_INET, AF_INET6, Network, Outbox, htons
 from ds_farm.script._keys cimport message_key, text_key
 from ds_farm.script._plan cimport Call, Choice, Plan
+from ds_farm.sip._text cimport same
 from ds_farm.sip._uri cimport Uri, parse_uri
+from shm._native cimport ds_count
 
 from ds_farm.proxy.codes import FAILED, NOT_SET
+from ds_farm.script.pvars import compile_format
 
 cdef enum:
     REMEMBERED = 4096            # calls remembered by their text; text may come from the network
@@ -73,6 +76,12 @@ cdef class Selector(RelayRequest):
             self.plans[partition] = plan
         return 0
 
+    cdef str expand(self, text):
+        """An argument as text, its variables filled in.  Raises ConfigError for one that does not
+        exist."""
+        cdef str value = str(text)
+        return compile_format(value)(self) if "$" in value else value
+
     # -- selection
 
     cdef object select(self, sets, alg, flags, bint domain):
@@ -90,8 +99,8 @@ cdef class Selector(RelayRequest):
         if call.choices is None:
             return call.failure
         choice = <Choice>call.choices[0]
-        if choice.keep and (self.new_ruri if domain else self.dst_uri) is not None:
-            return 1  # decision 11
+        if choice.keep and self._is_directed(domain):
+            return 1
         plan = self.plans.get(choice.partition)
         if plan is None:
             return FAILED
@@ -111,11 +120,31 @@ cdef class Selector(RelayRequest):
             if failover:
                 if choice.failover and self._choose(plan, choice, domain):
                     return True
-            elif choice.keep and (self.new_ruri if domain else self.dst_uri) is not None:
+            elif choice.keep and self._is_directed(domain):
                 return True
             elif self._choose(plan, choice, domain):
                 return True
         return False
+
+    cdef bint _is_directed(self, bint domain) except -1:
+        """Whether there is a destination that flag S leaves alone (decision 11): for ds_select_domain
+        the host of the Request-URI is another one than it came with."""
+        cdef Uri came, now
+        cdef const unsigned char *data
+        if not domain:
+            return self.dst_uri is not None
+        if self.new_ruri is None:
+            return False
+        data = self.new_ruri
+        if (
+            parse_uri(data, 0, len(self.new_ruri), &now)
+            or parse_uri(self.x.data, self.x.m.uri, self.x.m.uri_end, &came)
+        ):
+            return True
+        return now.port != came.port or not same(
+            self.x.data, came.host, came.host_end,
+            <const char *>data + now.host, now.host_end - now.host,
+        )
 
     # -- calls
 
@@ -160,7 +189,10 @@ cdef class Selector(RelayRequest):
             choice.live = self.table.find(choice.partition, choice.set_id)
             choice.generation = self.table.generation
         live = choice.live
-        if live is None or live.size == 0:
+        if live is None:
+            ds_count(&self.counters.unknown_sets, 1)
+            return False
+        if live.size == 0:
             return False
         if algorithm == 6:
             # xorshift64*; the upper half, used as a hash is.
@@ -185,13 +217,12 @@ cdef class Selector(RelayRequest):
                     return False
                 algorithm = 4  # decision 3
         index = live.select(algorithm, h, choice.use_default)
+        if index >= 0 and self._is_blacklisted(live, index):
+            index = self._allowed(live, index, order, choice.use_default)
+            order = order[order.index(index):] if order and index in order else None
+        live.count_choice(algorithm, index)
         if index < 0:
             return False
-        if self._is_blacklisted(live, index):
-            index = self._allowed(live, index, order, choice.use_default)
-            if index < 0:
-                return False
-            order = order[order.index(index):] if order and index in order else None
         if not self._direct(live, index, domain):
             return False
         plan.start(live, index, order)
@@ -211,6 +242,7 @@ cdef class Selector(RelayRequest):
 
     cdef bint _direct(self, LiveSet live, int index, bint domain) except -1:
         """Make destination ``index`` the request's next hop."""
+        cdef uint64_t address = live.address(index)
         cdef const Endpoint *endpoint = live.endpoint(index)
         cdef bytes current
         cdef Uri uri
@@ -239,6 +271,7 @@ cdef class Selector(RelayRequest):
             memcpy(&self.x.next.v6.sin6_addr, endpoint.address, 16)
         self.x.has_next = True
         self.x.slot = live.slots[index]
+        self.x.address = address
         self.x.next_listener = self._listener(live.socket(index))
         return True
 

@@ -1,6 +1,6 @@
 """AVPs of a request: named stacks of values (OpenSIPS ``$avp(name)``).
 
-The value set last is read first.  They belong to the request (later: to its transaction).
+The value set last is read first.  They belong to the request and its transaction.
 """
 
 from __future__ import annotations

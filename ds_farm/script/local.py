@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from ds_farm.proxy.codes import FAILED
+from ds_farm.script.background import Background, Surroundings
 
 _LINE = re.compile(r"[!-9;-~]+[ \t]*:[^\r\n\0]*")
 _FIXED = frozenset(
@@ -20,19 +20,19 @@ _FIXED = frozenset(
 )
 
 
-@dataclass(slots=True)
-class LocalRequest:
+class LocalRequest(Background):
     """What a local route gets.  Names are OpenSIPS's pseudo-variables."""
 
-    method: str
-    ru: str
-    """Request-URI, and where it goes: the destination's URI."""
+    def __init__(self, surroundings: Surroundings, method: str, ru: str, fu: str) -> None:
+        """``ru`` is the Request-URI, and where it goes: the destination's URI."""
+        super().__init__(surroundings)
+        self.method = method
+        self.ru = ru
+        self.fu = fu
+        self.added: list[str] = []
+        """Header lines that were added, without line ends."""
 
-    fu: str
-    added: list[str] = field(default_factory=list)
-    """Header lines that were added, without line ends."""
-
-    is_dropped: bool = False
+        self.is_dropped = False
 
     def append_hf(self, text: str) -> int:
         """Add header lines, ``"Name: value\\r\\n"``.  Returns 1; -1 if ``text`` is no header line

@@ -10,8 +10,24 @@ import re
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Protocol
 
+from ds_farm.cfg.pvars import (
+    REFERENCE,
+    Reference,
+    Unknown,
+    avp_name,
+    check_transformation,
+    parse,
+)
+from ds_farm.cfg.texts import Value, at, nameaddr, param, transform, uri_part
+from ds_farm.cfg.texts import text as as_text
 from ds_farm.errors import ConfigError
-from ds_farm.sip._uri import uri as uri_offsets
+
+
+class Stacks(Protocol):
+    """AVPs, as far as they are read here."""
+
+    def get(self, name: str, default: str | int, /) -> str | int: ...
+    def all(self, name: str) -> list[str | int]: ...
 
 
 class Readable(Protocol):
@@ -50,7 +66,15 @@ class Readable(Protocol):
     @property
     def rb(self) -> bytes: ...
     @property
-    def avp(self) -> Mapping[str, str | int]: ...
+    def ou(self) -> str: ...
+    @property
+    def Ri(self) -> str: ...
+    @property
+    def Rp(self) -> int: ...
+    @property
+    def fs(self) -> str | None: ...
+    @property
+    def avp(self) -> Stacks: ...
     @property
     def var(self) -> Mapping[str, str | int]: ...
     @property
@@ -76,17 +100,17 @@ class Writable(Protocol):
 
 def _part(uri: str, part: str) -> str:
     """``user``, ``host`` or ``port`` of a URI; empty if it has none."""
-    text = uri.encode()
-    spans = uri_offsets(text)
-    if spans["fault"]:
-        return ""
-    if part == "port":
-        return str(spans["port"] or 5060)
-    return text[spans[part] : spans[f"{part}_end"]].decode("utf-8", "replace")
+    return as_text(uri_part(uri, part))
 
 
 def _first(values: list[str]) -> str:
     return values[0] if values else ""
+
+
+def _credential(request: Readable, name: str) -> str:
+    """A parameter of Proxy-Authorization, else of Authorization."""
+    given = request.hdr("Proxy-Authorization") or request.hdr("Authorization")
+    return as_text(param(_first(given).partition(" ")[2], name, ","))
 
 
 VARIABLES: dict[str, Getter] = {
@@ -97,19 +121,31 @@ VARIABLES: dict[str, Getter] = {
     "rU": lambda r: _part(r.ru, "user"),
     "rd": lambda r: _part(r.ru, "host"),
     "rp": lambda r: _part(r.ru, "port"),
+    "ou": lambda r: r.ou,
+    "oU": lambda r: _part(r.ou, "user"),
+    "od": lambda r: _part(r.ou, "host"),
+    "op": lambda r: _part(r.ou, "port"),
     "fu": lambda r: r.fu,
     "fU": lambda r: _part(r.fu, "user"),
     "fd": lambda r: _part(r.fu, "host"),
     "ft": lambda r: r.ft,
+    "fn": lambda r: as_text(nameaddr(_first(r.hdr("From")), "name")),
     "tu": lambda r: r.tu,
     "tU": lambda r: _part(r.tu, "user"),
     "td": lambda r: _part(r.tu, "host"),
     "tt": lambda r: r.tt,
+    "tn": lambda r: as_text(nameaddr(_first(r.hdr("To")), "name")),
     "du": lambda r: r.du or "",
     "dd": lambda r: _part(r.du or "", "host"),
     "dp": lambda r: _part(r.du or "", "port"),
     "si": lambda r: r.si,
     "sp": lambda r: str(r.sp),
+    "Ri": lambda r: r.Ri,
+    "Rp": lambda r: str(r.Rp),
+    "fs": lambda r: r.fs or "",
+    "pr": lambda r: "udp",
+    "au": lambda r: _credential(r, "username"),
+    "ar": lambda r: _credential(r, "realm"),
     "ua": lambda r: _first(r.hdr("User-Agent")),
     "rs": lambda r: str(r.rs) if r.rs else "",
     "rr": lambda r: r.rr,
@@ -127,29 +163,32 @@ NAMED: dict[str, Callable[[str], Getter]] = {
     "stat": lambda name: lambda r: str(r.stat.get(name, "")),
 }
 
-_VARIABLE = re.compile(
-    r"\$(?:\$|\((?P<braced>\w+)(?:\((?P<inner>[^()]*)\))?\)|(?P<name>\w+)(?:\((?P<argument>[^()]*)\))?)"
-)
+LISTS: dict[str, Callable[[str], Callable[[Readable], list[Value]]]] = {
+    "hdr": lambda name: lambda r: [*r.hdr(name)],
+    "avp": lambda name: lambda r: [*r.avp.all(name)],
+}
+"""Of those that an index chooses from: all values."""
 
 
-def compile_format(text: str) -> Getter:
+def compile_format(text: str, fill: Callable[[str], str] = str) -> Getter:
     """A function that fills the format for a request.
 
-    ``$$`` is a dollar sign.  Raises ConfigError for a variable that does not exist, naming it and
-    its place.
+    ``$$`` is a dollar sign; ``$(name[index]{transformation})`` as in OpenSIPS.  ``fill`` gets every
+    literal part and every name in parentheses, after both have been recognised.  Raises ConfigError
+    for a variable that does not exist, naming it and its place.
     """
-    parts: list[str | Getter] = []
+    pieces: list[str | Getter] = []
     end = 0
-    for match in _VARIABLE.finditer(text):
+    for match in REFERENCE.finditer(text):
         if "$" in text[end : match.start()]:
             break
-        parts.append(text[end : match.start()])
-        parts.append(_getter(match))
+        pieces.append(fill(text[end : match.start()]))
+        pieces.append("$" if match[0] == "$$" else _getter(match[0], fill))
         end = match.end()
     if "$" in text[end:]:
         raise ConfigError(f"{text!r}: no variable after the $ at column {text.index('$', end) + 1}")
-    parts.append(text[end:])
-    pieces = [part for part in parts if part != ""]
+    pieces.append(fill(text[end:]))
+    pieces = [piece for piece in pieces if piece != ""]
     if len(pieces) == 1 and not isinstance(pieces[0], str):
         return pieces[0]
     return lambda request: "".join(
@@ -157,27 +196,50 @@ def compile_format(text: str) -> Getter:
     )
 
 
-def _getter(match: re.Match[str]) -> str | Getter:
-    if match[0] == "$$":
-        return "$"
-    name = match["braced"] or match["name"]
-    argument = match["inner"] if match["braced"] else match["argument"]
-    if argument is None and name in VARIABLES:
+def _getter(text: str, fill: Callable[[str], str]) -> Getter:
+    try:
+        reference = parse(text)
+        for name, arguments in reference.transformations:
+            check_transformation(name, arguments, text)
+    except Unknown as error:
+        raise ConfigError(str(error)) from None
+    getter = _plain(reference, text, fill)
+    for name, arguments in reference.transformations:
+        getter = _transformed(getter, name, [compile_format(each, fill) for each in arguments])
+    return getter
+
+
+def _plain(reference: Reference, text: str, fill: Callable[[str], str]) -> Getter:
+    name, inner, index = reference.name, reference.inner, reference.index
+    if inner is None and index is None and name in VARIABLES:
         return VARIABLES[name]
-    if argument is not None and name in NAMED and argument.strip():
-        return NAMED[name](argument.strip())
+    if inner and index is None and name in NAMED:
+        return NAMED[name](fill(avp_name(inner)))
+    if inner and index is not None and name in LISTS and re.fullmatch(r"-?\d+", index):
+        several, place = LISTS[name](fill(avp_name(inner))), int(index)
+        return lambda request: as_text(at(several(request), place))
     known = sorted(f"${one}" for one in VARIABLES) + sorted(f"${one}(name)" for one in NAMED)
-    raise ConfigError(f"unknown variable {match[0]!r}; known are {', '.join(known)}")
+    raise ConfigError(f"unknown variable {text!r}; known are {', '.join(known)}")
+
+
+def _transformed(getter: Getter, name: str, arguments: list[Getter]) -> Getter:
+    return lambda request: as_text(
+        transform(getter(request), name, *(each(request) for each in arguments))
+    )
 
 
 def compile_setter(text: str) -> Setter:
     """A function that assigns to ``$avp(name)`` or ``$var(name)``; ConfigError for all else."""
-    match = _VARIABLE.fullmatch(text.strip())
-    name = match["braced"] or match["name"] if match else None
-    argument = (match["inner"] if match["braced"] else match["argument"]) if match else None
-    key = (argument or "").strip()
-    if not key or name not in ("avp", "var"):
-        raise ConfigError(f"{text!r}: expected $avp(name) or $var(name)")
+    expected = ConfigError(f"{text!r}: expected $avp(name) or $var(name)")
+    if not REFERENCE.fullmatch(text.strip()):
+        raise expected
+    try:
+        reference = parse(text.strip())
+    except Unknown:
+        raise expected from None
+    name, key = reference.name, avp_name(reference.inner or "")
+    if not key or name not in ("avp", "var") or reference.index or reference.transformations:
+        raise expected
 
     def assign(request: Writable, value: str | int) -> None:
         (request.avp if name == "avp" else request.var)[key] = value

@@ -115,14 +115,14 @@ def _compiled(
 
 def _compile_load(pattern: str) -> Load:
     """``%u`` in the pattern is the destination's URI (documentation 1.3.17)."""
-    compile_format(pattern.replace("%u", "sip:destination"))  # errors now, not under traffic
+    compile_format(pattern)  # errors now, not under traffic
     getters: dict[str, Getter] = {}
 
     def load(request: Readable, uri: str) -> float | None:
         if uri not in getters:
             if len(getters) >= _MOST_GETTERS:
                 getters.clear()
-            getters[uri] = compile_format(pattern.replace("%u", uri))
+            getters[uri] = compile_format(pattern, lambda part: part.replace("%u", uri))
         value = getters[uri](request).strip()
         try:
             number = float(value) if value else 0.0

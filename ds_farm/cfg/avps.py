@@ -1,0 +1,150 @@
+"""AVPs of a script: assignments, the functions of ``avpops``, and the arithmetic of these."""
+
+from __future__ import annotations
+
+import fnmatch
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ds_farm.cfg.texts import Value, number, regex, subst, substitution, text
+from ds_farm.proxy.codes import FAILED
+
+
+def truth(is_so: object) -> int:
+    """What a function returns for yes and no."""
+    return 1 if is_so else FAILED
+
+
+def divide(left: Value, right: Value) -> Value:
+    """``/``; NULL if the divisor is 0."""
+    dividend, divisor = number(left), number(right)
+    if not divisor:
+        return None
+    quotient = abs(dividend) // abs(divisor)  # towards 0, as in C
+    return quotient if (dividend < 0) is (divisor < 0) else -quotient
+
+
+def modulo(left: Value, right: Value) -> Value:
+    """``%``, with the sign of the dividend, as in C; NULL if the divisor is 0."""
+    dividend, divisor = number(left), number(right)
+    if not divisor:
+        return None
+    rest = abs(dividend) % abs(divisor)
+    return -rest if dividend < 0 else rest
+
+
+def matches(value: Value, pattern: Value | re.Pattern[str]) -> bool:
+    """``=~``.  NULL and an empty text match nothing; what is no pattern is matched by nothing."""
+    if value is None or value == "" or pattern is None:
+        return False
+    try:
+        found = pattern if isinstance(pattern, re.Pattern) else regex(text(pattern))
+    except re.error:
+        return False
+    return found.search(text(value)) is not None
+
+
+def push_avp(avps: Any, name: str, value: Value) -> None:
+    """``$avp(name) = value``: on top of the others; NULL takes the topmost away."""
+    if value is None:
+        avps.pop(name, 0)
+    else:
+        avps.push(name, value)
+
+
+def set_avp(avps: Any, name: str, value: Value) -> int:
+    """``$avp(name) := value``: instead of all."""
+    avps.put_all(name, [] if value is None else [value])
+    return 1
+
+
+def replace_avp(avps: Any, name: str, index: int, value: Value) -> None:
+    """``$(avp(name)[index]) = value``; NULL removes it."""
+    values = avps.all(name)
+    if -len(values) <= index < len(values):
+        values[index : index + 1 or None] = [] if value is None else [value]
+        avps.put_all(name, values)
+
+
+def drop_avp(avps: Any, name: str, flags: str = "") -> int:
+    """``avp_delete``: the topmost value, with flag g all."""
+    found = name in avps
+    if "g" in flags:
+        avps.put_all(name, [])
+    elif found:
+        avps.pop(name)
+    return truth(found)
+
+
+def copy_avp(avps: Any, source: str, target: str, flags: str = "") -> int:
+    """``avp_copy``: the topmost value, with flag g all; with d the source is deleted."""
+    values = avps.all(source) if "g" in flags else avps.all(source)[:1]
+    if values:
+        avps.put_all(target, values)
+        if "d" in flags:
+            drop_avp(avps, source, flags)
+    return truth(values)
+
+
+def change_avp(avps: Any, name: str, change: str, value: Value) -> int:
+    """``avp_op``: another topmost value by ``operator``; -1 if there is none or it cannot be."""
+    values = avps.all(name)
+    result = ARITHMETIC[change](values[0], value) if values else None
+    if result is None:
+        return FAILED
+    avps.put_all(name, [result, *values[1:]])
+    return 1
+
+
+def subst_avp(avps: Any, name: str, expression: str) -> int:
+    """``avp_subst`` of the topmost value; -1 if nothing matches."""
+    values = avps.all(name)
+    if not values or not substitution(expression)[0].search(text(values[0])):
+        return FAILED
+    avps.put_all(name, [subst(values[0], expression), *values[1:]])
+    return 1
+
+
+def check_avp(avps: Any, name: str, check: str, value: Value) -> int:
+    """``avp_check``: whether the topmost value, with flag g any, passes ``operator[/flags]``."""
+    operator, _, flags = check.partition("/")
+    values = avps.all(name)[: None if "g" in flags else 1]
+    return truth(any(_passes(each, operator, value, "i" in flags) for each in values))
+
+
+def _passes(value: Value, operator: str, other: Value, no_case: bool) -> bool:
+    if operator in ("re", "fm"):
+        pattern = text(other) if operator == "re" else fnmatch.translate(text(other))
+        return matches(value, pattern)
+    if operator in BITS:
+        return bool(BITS[operator](number(value), number(other)))
+    if isinstance(value, str) and isinstance(other, str):
+        left, right = (value.lower(), other.lower()) if no_case else (value, other)
+        return bool(CHECKED_ORDERS[operator]((left > right) - (left < right), 0))
+    return bool(CHECKED_ORDERS[operator](number(value) - number(other), 0))
+
+
+CHECKED_ORDERS: dict[str, Callable[[int, int], bool]] = {
+    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le,
+    "gt": operator.gt, "ge": operator.ge,
+}  # fmt: skip
+BITS: dict[str, Callable[[int, int], int]] = {
+    "and": operator.and_, "or": operator.or_, "xor": operator.xor,
+}  # fmt: skip
+CHECKS = frozenset((*CHECKED_ORDERS, *BITS, "re", "fm"))
+"""Operators of ``avp_check``."""
+
+ARITHMETIC: dict[str, Callable[[Value, Value], Value]] = {
+    "add": lambda a, b: number(a) + number(b),
+    "sub": lambda a, b: number(a) - number(b),
+    "mul": lambda a, b: number(a) * number(b),
+    "div": divide,
+    "mod": modulo,
+    "and": lambda a, b: number(a) & number(b),
+    "or": lambda a, b: number(a) | number(b),
+    "xor": lambda a, b: number(a) ^ number(b),
+    "not": lambda a, b: ~number(a),
+}
+"""Operators of ``avp_op``."""
