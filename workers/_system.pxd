@@ -41,7 +41,7 @@ cdef extern from *:
     #include <linux/icmpv6.h>
     /* Whether a message of the error queue is "destination unreachable", whatever is too large for
        its path (ip(7), IP_RECVERR). */
-    static int ds_unreachable(struct msghdr *m) {
+    static inline int ds_unreachable(struct msghdr *m) {
         struct cmsghdr *c;
         for (c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
             struct sock_extended_err e;
@@ -58,7 +58,7 @@ cdef extern from *:
     }
     /* How long this datagram has been in the socket, by the kernel's stamp (socket(7),
        SO_TIMESTAMPNS); -1 if there is none. */
-    static long long ds_waited_ns(struct msghdr *m) {
+    static inline long long ds_waited_ns(struct msghdr *m) {
         struct cmsghdr *c;
         struct timespec then, now;
         for (c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
@@ -72,7 +72,27 @@ cdef extern from *:
         }
         return -1;
     }
+    /* Have the kernel cut what a message sends into datagrams of this length, the last one may be
+       shorter (UDP_SEGMENT, udp(7)); 0: it is one datagram.  `room` has SEGMENT_ROOM bytes. */
+    #ifndef UDP_SEGMENT
+    #define UDP_SEGMENT 103
+    #endif
+    enum { SEGMENT_ROOM = CMSG_SPACE(sizeof(__u16)) };
+    static inline void ds_segments(struct msghdr *m, void *room, int length) {
+        struct cmsghdr *c = room;
+        __u16 cut = (__u16)length;
+        m->msg_control = length ? room : NULL;
+        m->msg_controllen = length ? SEGMENT_ROOM : 0;
+        if (!length)
+            return;
+        c->cmsg_level = IPPROTO_UDP;
+        c->cmsg_type = UDP_SEGMENT;
+        c->cmsg_len = CMSG_LEN(sizeof cut);
+        memcpy(CMSG_DATA(c), &cut, sizeof cut);
+    }
     """
+    enum: SEGMENT_ROOM
+    void ds_segments(msghdr *, void *, int) nogil
     bint ds_unreachable(msghdr *) nogil
     long long ds_waited_ns(msghdr *) nogil
 

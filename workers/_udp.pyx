@@ -1,12 +1,12 @@
-"""Datagrams in and out in batches: recvmmsg(2) and sendmmsg(2) on a worker's sockets.
+"""Datagrams in batches: recvmmsg(2) on a worker's sockets.
 
 `Loop.turn` is the worker's whole inner loop: wait, receive a batch, hand it to the proxy core,
 send what came of it.  Nothing here knows SIP.
 """
 
-from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
+from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from ds_farm.proxy._core cimport Core
@@ -17,24 +17,22 @@ from ds_farm.proxy._notice cimport (
     concerns_probe,
 )
 from ds_farm.proxy._wire cimport (
-    AF_INET,
     BATCH,
     DATAGRAM,
+    OUTGOING,
+    ROOM,
     Inbox,
     Outbox,
-    Outgoing,
     Peer,
-    sockaddr_in,
-    sockaddr_in6,
 )
-from shm._layout cimport DestinationCounters, Header, Process, Worker
+from shm._layout cimport Header, Process, Worker
 from shm._native cimport Memory, ds_add, ds_count, ds_load, ds_store
+from workers._sending cimport Failed, Sending
 from workers._system cimport (
     MSG_DONTWAIT,
     MSG_ERRQUEUE,
     POLLERR,
     POLLIN,
-    POLLOUT,
     c_poll,
     c_write,
     ds_unreachable,
@@ -45,7 +43,6 @@ from workers._system cimport (
     pollfd,
     recvmmsg,
     recvmsg,
-    sendmmsg,
 )
 
 from ds_farm.dispatch.times import WAIT_BOUNDS_S
@@ -54,11 +51,7 @@ from ds_farm.dispatch.times import WAIT_BOUNDS_S
 cdef enum:
     MAX_SOCKETS = 64
     BATCHES = 64                 # between two looks at what signals have asked for
-    SEND_WAIT_MS = 20            # for room in a full send buffer, before a datagram is given up
-    SEND_TRIES = 3
-    KEPT = 8                     # datagrams of one call of _send that failed, for their transactions
     WAITS = 12
-    HEAD = 512                   # bytes of these: request line and topmost Via are in them
 
 
 cdef uint64_t now_ns() noexcept nogil:
@@ -85,15 +78,10 @@ cdef class Loop:
     cdef Inbox _inbox
     cdef mmsghdr _in[BATCH]
     cdef iovec _in_vec[BATCH]
-    cdef mmsghdr _out[BATCH]
-    cdef iovec _out_vec[BATCH]
+    cdef Sending _sending
     cdef unsigned char _control[128]  # of a batch's first datagram
     cdef uint64_t _wait_bounds[WAITS]
-    cdef unsigned char _failed[KEPT][HEAD]
-    cdef int _failed_length[KEPT]
-    cdef Peer _failed_to[KEPT]
     cdef Worker *_counters
-    cdef DestinationCounters *_destinations
     cdef Process *_process
     cdef Header *_header
     cdef object _segment
@@ -111,13 +99,13 @@ cdef class Loop:
         self._segment = segment
         self._core = core
         self._inbox = Inbox()
+        self._sending = Sending(fds, segment, rank)
         self._sockets = len(fds)
         self._notice_fd = notice_fd
         for i, fd in enumerate([*fds, wake_fd]):
             self._polled[i].fd = fd
             self._polled[i].events = POLLIN
         self._counters = <Worker *>memory.at(segment.worker(rank).base)
-        self._destinations = <DestinationCounters *>memory.at(segment.counters(rank, 0).base)
         self._process = <Process *>memory.at(segment.process(slot).base)
         self._header = <Header *>memory.at(0)
         for i in range(BATCH):
@@ -126,11 +114,13 @@ cdef class Loop:
             self._in[i].msg_hdr.msg_iov = &self._in_vec[i]
             self._in[i].msg_hdr.msg_iovlen = 1
             self._in[i].msg_hdr.msg_name = &self._inbox.source[i]
-            self._out[i].msg_hdr.msg_iov = &self._out_vec[i]
-            self._out[i].msg_hdr.msg_iovlen = 1
         self._in[0].msg_hdr.msg_control = self._control
         for i, bound in enumerate(WAIT_BOUNDS_S):
             self._wait_bounds[i] = int(1e9 * bound)
+
+    def join(self, bint is_joining):
+        """Whether datagrams for one address go to the kernel together from now on; at first not."""
+        self._sending.is_joining = is_joining
 
     def turn(self, int timeout_ms, uint64_t generation):
         """Work batch after batch; when every socket is seen empty wait for ``timeout_ms`` at most.
@@ -144,7 +134,7 @@ cdef class Loop:
             n = 0
             for i in range(self._sockets):
                 if self._more[i]:
-                    self._more[i] = self._batch(i)
+                    self._more[i] = self._batch(i, start)
                     n += self._more[i]
             if n:
                 total += n
@@ -168,7 +158,7 @@ cdef class Loop:
             for i in range(self._sockets):
                 self._more[i] = n > 0 and self._polled[i].revents != 0
                 if self._more[i] and self._polled[i].revents & POLLERR:
-                    self._drain_errors(i)
+                    self._drain_errors(i, start)
             if (
                 n <= 0
                 or self._polled[self._sockets].revents
@@ -182,7 +172,7 @@ cdef class Loop:
         while is_more:
             is_more = self._core.expire(now)
             if self._core.out.count:
-                self._send(self._core.out)
+                self._send(self._core.out, now)
         return 0
 
     cdef int _wait_ms(self, int timeout_ms, uint64_t now) noexcept:
@@ -194,8 +184,11 @@ cdef class Loop:
             return 0
         return <int>min(<uint64_t>timeout_ms, (next_ns - now + 999999) // 1000000)
 
-    cdef int _batch(self, int listener) except -1:
-        """Receive what one socket has, at most BATCH, and deal with it; returns how many."""
+    cdef int _batch(self, int listener, uint64_t now) except -1:
+        """Receive what one socket has, at most BATCH, and deal with it; returns how many.
+
+        ``now`` is when the wait ended, or the round before: the clock is read once for each.
+        """
         cdef Inbox inbox = self._inbox
         cdef int i, n
         for i in range(BATCH):
@@ -203,19 +196,21 @@ cdef class Loop:
         self._in[0].msg_hdr.msg_controllen = sizeof(self._control)
         n = recvmmsg(self._polled[listener].fd, self._in, BATCH, MSG_DONTWAIT, NULL)
         if n < 0 and errno != EAGAIN:
-            self._drain_errors(listener)  # of an ICMP message; what waits is read at the next turn
+            self._drain_errors(listener, now)  # of an ICMP message; what waits is read at the next turn
         if n <= 0:
             return 0
         for i in range(n):
             inbox.length[i] = self._in[i].msg_len
         inbox.count = n
+        i = 0
         ds_count(&self._counters.batches, 1)
         self._note_wait(ds_waited_ns(&self._in[0].msg_hdr))
-        if listener == self._handover:
-            self._core.receive_handed(inbox, now_ns())
-        else:
-            self._core.receive(inbox, listener, now_ns())
-        self._send(self._core.out)
+        while i < n:
+            if listener == self._handover:
+                i = self._core.receive_handed(inbox, i, now)
+            else:
+                i = self._core.receive(inbox, listener, i, now)
+            self._send(self._core.out, now)
         if self._core.notices.count:
             self._hand_over(self._core.notices)
         return n
@@ -242,7 +237,7 @@ cdef class Loop:
         box.count = 0
         return 0
 
-    cdef int _drain_errors(self, int listener) except -1:
+    cdef int _drain_errors(self, int listener, uint64_t now) except -1:
         """Empty a socket's queue of ICMP messages, else poll() would never wait again."""
         cdef msghdr message
         cdef iovec vector
@@ -268,77 +263,26 @@ cdef class Loop:
                 continue
             if concerns_probe(self._inbox.data[0], <int>n):
                 box.unreachable(&to)
-            self._core.refused(self._inbox.data[0], <int>n, &to, now_ns())
+            self._core.refused(self._inbox.data[0], <int>n, &to, now)
+            if self._core.out.count > OUTGOING - ROOM:
+                self._send(self._core.out, now)
         if self._core.out.count:
-            self._send(self._core.out)
+            self._send(self._core.out, now)
         if box.count:
             self._hand_over(box)
         return 0
 
-    cdef int _send(self, Outbox out) except -1:
-        """Send all that the core has put out, in order, a system call for each run of one socket."""
-        cdef Outgoing *item
-        cdef int first = 0, n, sent, failed = 0
-        while first < out.count:
-            n = 0
-            while (
-                n < BATCH and first + n < out.count
-                and out.items[first + n].listener == out.items[first].listener
-            ):
-                item = &out.items[first + n]
-                self._out_vec[n].iov_base = item.data
-                self._out_vec[n].iov_len = item.length
-                self._out[n].msg_hdr.msg_name = &item.to
-                self._out[n].msg_hdr.msg_namelen = (
-                    sizeof(sockaddr_in) if item.to.any.sa_family == AF_INET
-                    else sizeof(sockaddr_in6)
-                )
-                ds_count(&self._counters.sent_bytes, item.length)
-                n += 1
-            sent = self._send_run(self._polled[out.items[first].listener].fd, n)
-            first += sent
-            if sent < n:
-                # The kernel would not take this one: say so where its destination is counted.
-                item = &out.items[first]
-                ds_count(&self._counters.send_errors, 1)
-                if item.slot >= 0:
-                    ds_count(&self._destinations[item.slot].failures, 1)
-                    if failed < KEPT:
-                        self._failed_length[failed] = min(item.length, <int>HEAD)
-                        memcpy(self._failed[failed], item.data, self._failed_length[failed])
-                        self._failed_to[failed] = item.to
-                        failed += 1
-                first += 1
-        out.clear()
+    cdef int _send(self, Outbox out, uint64_t now) except -1:
+        """Send all that the core has put out, and what it puts out for what could not be sent."""
+        cdef Failed *failed
+        cdef int i
+        self._sending.send(out)
         # Their transactions go on to another destination; what that puts out has its own turn.
-        for n in range(failed):
-            self._core.refused(
-                self._failed[n], self._failed_length[n], &self._failed_to[n], now_ns()
-            )
+        for i in range(self._sending.failures):
+            if out.count > OUTGOING - ROOM:
+                break  # the others end with their time
+            failed = &self._sending.failed[i]
+            self._core.refused(failed.data, failed.length, &failed.to, now)
         if out.count:
-            self._send(out)
+            self._send(out, now)
         return 0
-
-    cdef int _send_run(self, int fd, int n) noexcept:
-        """Send the first ``n`` prepared datagrams; returns how many went out before a failure.
-
-        With IP_RECVERR a call may fail for what ICMP said of an earlier datagram, and for this
-        one it says nothing: so a failure counts when it comes again.
-        """
-        cdef pollfd wanted
-        cdef int sent, done = 0, failures = 0
-        while done < n:
-            sent = sendmmsg(fd, self._out + done, n - done, MSG_DONTWAIT)
-            if sent > 0:
-                done += sent
-                failures = 0
-            elif errno == EAGAIN or errno == ENOBUFS:
-                wanted.fd = fd
-                wanted.events = POLLOUT
-                if c_poll(&wanted, 1, SEND_WAIT_MS) <= 0:
-                    break
-            elif errno != EINTR:
-                failures += 1
-                if failures == SEND_TRIES:
-                    break
-        return done

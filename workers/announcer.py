@@ -130,6 +130,9 @@ class Announcer(threading.Thread):
     def _announce_change(self, change: Change, now_s: float) -> None:
         name = self._names.get(change.slot)
         if name is None:
+            self._follow_table()  # it may be in a table that came after the last look
+            name = self._names.get(change.slot)
+        if name is None:
             self._header.add("changes_unknown")
             return
         self._announce(state_changed(*name, change.after, change.reason), now_s)
@@ -153,7 +156,11 @@ class Announcer(threading.Thread):
         return sender
 
     def _end_senders(self, now_s: float) -> None:
+        """A subscription that has ended keeps its sender until that is idle: if it is renewed
+        before, what is new stays behind what is queued."""
         if self._senders:
             wanted = {one.subscriber for one in self._subscriptions.current(now_s)}
-            for subscriber in [each for each in self._senders if each not in wanted]:
-                self._senders.pop(subscriber).stopping = True
+            for subscriber, sender in list(self._senders.items()):
+                sender.is_wanted = subscriber in wanted
+                if not sender.is_wanted and sender.is_idle:
+                    self._senders.pop(subscriber).stopping = True

@@ -11,6 +11,7 @@ import signal
 import time
 from dataclasses import dataclass
 
+from shm.layout import Status
 from workers.process import BOOT_ERROR, REASON_BYTES, ProcessContext, run_child
 
 YOUNG_S = 10.0
@@ -66,11 +67,17 @@ class Child:
     """Not before this time may it be started again."""
 
     young_deaths: int = 0
+    boot_deaths: int = 0
+    """How often in a row it ended or hung before it was ready, without a word of why."""
+
     is_retired: bool = False
     """A worker that TTOU has taken away: it is not started again until TTIN."""
 
     was_told: bool = False
     """It has been asked to stop."""
+
+    was_recalled: bool = False
+    """That was taken back by TTIN; it may have been too late for that."""
 
     aborted_s: float = 0.0
     """When SIGABRT was sent because it hung; 0 if it was not."""
@@ -90,16 +97,25 @@ class Child:
         return not self.pid and self.due_s > now_s
 
     def spawn(self) -> None:
-        """Fork.  The caller has all signals blocked; returns in the supervisor only."""
-        self.reason_fd, written = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        """Fork.  The caller has all signals blocked; returns in the supervisor only.
+
+        Raises OSError if there is no descriptor or process to be had; `put_off` is for then.
+        """
+        read, written = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         supervisor_pid = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(read)
+            os.close(written)
+            raise
         if not pid:
             run_child(self.context, supervisor_pid, written)
         os.close(written)
+        self.reason_fd = read
         self.pid = pid
         self.spawned_s = time.monotonic()
-        self.was_told = False
+        self.was_told = self.was_recalled = False
         self.aborted_s = 0.0
 
     def ended(self, status: int, now_s: float) -> Ended:
@@ -107,9 +123,19 @@ class Child:
         end = Ended(self.pid, status, self._take_reason())
         lived_s = now_s - self.spawned_s
         self.young_deaths = self.young_deaths + 1 if lived_s < YOUNG_S else 1
+        had_time = lived_s >= YOUNG_S and not self.aborted_s
+        self.boot_deaths = 0 if had_time or self._was_ready(status) else self.boot_deaths + 1
         self.due_s = now_s + backoff_delay(self.young_deaths)
         self.pid = 0
         return end
+
+    def put_off(self, now_s: float) -> float:
+        """It could not even be started: the next try waits as if it had died young, for so many
+        seconds."""
+        self.young_deaths += 1
+        delay_s = max(FIRST_DELAY_S, backoff_delay(self.young_deaths))
+        self.due_s = now_s + delay_s
+        return delay_s
 
     def kill(self, signum: signal.Signals) -> None:
         """Send a signal if there is a process.
@@ -123,6 +149,13 @@ class Child:
     def silent_s(self, now_s: float) -> float:
         """How long ago it was started or last beat."""
         return now_s - max(self.spawned_s, self.context.view.heartbeat_ns / 1e9)
+
+    def _was_ready(self, status: int) -> bool:
+        """Whether the process that was here had booted; what ends in order leaves its slot."""
+        view = self.context.view
+        if os.WIFEXITED(status) and (view.pid, view.status) == (0, Status.EMPTY):
+            return True
+        return (view.pid, view.status) == (self.pid, Status.READY)
 
     def _take_reason(self) -> str:
         try:

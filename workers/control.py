@@ -21,7 +21,6 @@ from workers.httpd import TURN_S, Server
 from workers.mi_datagram import Datagrams
 from workers.mi_fifo import Fifo
 from workers.mi_http import application
-from workers.mi_jobs import Jobs
 from workers.process import GRACEFUL, ProcessContext
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 RELOAD_WAIT_S = 12.0
 RELOAD_POLL_S = 0.01
+MOST_WAITING = 8
+"""Requests that wait for the end of a reload: fewer than a transport has threads."""
 
 
 class Reloads:
@@ -44,8 +45,17 @@ class Reloads:
         self._header = segment.header
         self._names = list(names)
         self._guard = threading.Lock()
+        self._free = threading.BoundedSemaphore(MOST_WAITING)
 
     def __call__(self, partition: str, inherit_state: bool) -> str:
+        if not self._free.acquire(blocking=False):
+            return f"{MOST_WAITING} requests wait for a reload already"
+        try:
+            return self._reload(partition, inherit_state)
+        finally:
+            self._free.release()
+
+    def _reload(self, partition: str, inherit_state: bool) -> str:
         header = self._header
         with self._guard:
             if not inherit_state:
@@ -69,7 +79,9 @@ class Control:
         registry = Registry(context.segment)
         registry.announce()
         subscriptions = subscriptions_of(config, context.segment.farm)
-        self._announcer = Announcer(context.segment, subscriptions, _event_route(config))
+        self._announcer = Announcer(
+            context.segment, subscriptions, _event_route(config, Registry(context.segment))
+        )
         farm = Farm(
             config,
             context.segment,
@@ -78,13 +90,11 @@ class Control:
             subscriptions=subscriptions,
             raise_event=self._announcer.raise_event,
         )
-        self._jobs = Jobs()
         self._readers: list[Fifo | Datagrams] = [
-            Datagrams(farm, bound, self._jobs) for bound in context.places.datagrams
+            Datagrams(farm, bound) for bound in context.places.datagrams
         ]
         if context.places.fifo:
-            fifo = Fifo(farm, context.places.fifo, context.places.fifo_fd, self._jobs)
-            self._readers.append(fifo)
+            self._readers.append(Fifo(farm, context.places.fifo, context.places.fifo_fd))
         self._http: Server | None = None
         self._threads: list[threading.Thread] = [self._announcer, *self._readers]
         if context.kind.listens_at in context.streams:
@@ -114,7 +124,8 @@ class Control:
             if self._http:
                 self._http.finish()
             self._announcer.finish()
-        self._jobs.finish()
+        for reader in self._readers:
+            reader.jobs.finish()
 
 
 def main(context: ProcessContext) -> None:
@@ -122,13 +133,31 @@ def main(context: ProcessContext) -> None:
     Control(context).run()
 
 
-def _event_route(config: Config) -> Callable[[Event], object] | None:
+def _event_route(config: Config, registry: Registry) -> Callable[[Event], object] | None:
     """The routing module's ``event_route``; the module is loaded here only to look for it."""
     if config.route_module is None:
         return None
-    from ds_farm.script.module import load_event_route  # noqa: PLC0415 - needs the compiled core
+    from ds_farm.script.background import (  # noqa: PLC0415 - needs the compiled core
+        EventRequest,
+        Surroundings,
+    )
+    from ds_farm.script.module import load_event_route  # noqa: PLC0415 - likewise
 
-    return load_event_route(config.route_module, config.module_text)
+    route = load_event_route(config.route_module, config.module_text)
+    if route is None:
+        return None
+    surroundings = Surroundings(registry)
+
+    def run(event: Event) -> None:
+        try:
+            route(EventRequest(surroundings, event.name, event.params))
+        except Exception:
+            raise
+        except BaseException as error:
+            # sys.exit() would silently end the thread that delivers.
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+    return run
 
 
 def _warn(config: Config) -> None:
@@ -137,5 +166,5 @@ def _warn(config: Config) -> None:
         if not address.is_loopback:
             logger.warning("mi.datagram: %s takes commands from anybody who reaches it", address)
     http = config.mi.http
-    if http and not config.mi.http_token and http.host not in ("127.0.0.1", "::1", "localhost"):
+    if http and not (http.is_loopback or config.mi.http_token):
         logger.warning("mi.http: %s takes commands from anybody; set mi.http_token", http)

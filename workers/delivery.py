@@ -7,6 +7,7 @@ delivered, is counted as dropped in the segment.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import logging
 import queue
@@ -16,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ds_farm.config.addresses import DatagramAddress, Format, Subscriber
 from ds_farm.config.opensips import Endpoint
@@ -123,15 +124,18 @@ class _Webhook:
         )
         self._connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._headers = {"Content-Type": "application/json", "Connection": "close"}
+        if parts.username is not None:
+            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+            self._headers["Authorization"] = f"Basic {base64.b64encode(login).decode()}"
 
     def connect(self) -> None:
         self._connection.close()
         self._connection.connect()
 
     def send(self, event: Event) -> None:
-        headers = {"Content-Type": "application/json", "Connection": "close"}
         try:
-            self._connection.request("POST", self._target, encode_json(event), headers)
+            self._connection.request("POST", self._target, encode_json(event), self._headers)
             status = self._connection.getresponse().status
         except http.client.HTTPException as error:
             raise OSError(f"no HTTP answer: {error!r}") from error
@@ -185,6 +189,9 @@ class Sender(threading.Thread):
         self._way = way
         self._header = header
         self._queue: queue.Queue[Event] = queue.Queue(QUEUE)
+        self.is_wanted = True
+        """If not, nothing is tried twice."""
+
         self.stopping = False
 
     def put(self, event: Event) -> None:
@@ -230,6 +237,6 @@ class Sender(threading.Thread):
                 self._way.connect()
                 return
             except OSError:
-                if self.stopping or time.monotonic() >= until_s:
+                if self.stopping or not self.is_wanted or time.monotonic() >= until_s:
                     raise
             time.sleep(RETRY_PAUSE_S)

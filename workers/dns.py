@@ -69,10 +69,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No usable answer, and why.  ``is_late``: only for now, the deadline came first."""
+    """No usable answer, and why.  ``is_late``: only for now, the deadline came first.  ``instead``:
+    what a name without any address may have until its SRV records can be asked for."""
 
     reason: str
     is_late: bool = False
+    instead: tuple[Endpoint, ...] = ()
 
 
 Lookup = Callable[[Sequence[Target], float], dict[Target, Found | Failed]]
@@ -81,6 +83,10 @@ Lookup = Callable[[Sequence[Target], float], dict[Target, Found | Failed]]
 
 class _NoAddress(Exception):
     """A name leads to nothing that we can send to."""
+
+
+class _NoAnswer(Exception):
+    """Nobody says whether a name has SRV records."""
 
 
 def read_hosts(path: Path = HOSTS) -> dict[str, list[str]]:
@@ -153,6 +159,8 @@ class DnsLookup:
             async with limit:
                 try:
                     return await search.target(target)
+                except _NoAnswer as error:
+                    return Failed(str(error), instead=await search.instead(target))
                 except (_NoAddress, dns.exception.DNSException, UnicodeError, OSError) as error:
                     return Failed(str(error) or type(error).__name__)
 
@@ -195,6 +203,13 @@ class _Search:
             found = await self._by_srv(f"_sip._udp.{target.host}")
         return found or await self._by_address(target.host)
 
+    async def instead(self, target: Target) -> tuple[Endpoint, ...]:
+        """The addresses of the name itself, none if they cannot be had either."""
+        try:
+            return (await self._by_address(target.host)).endpoints
+        except (_NoAddress, dns.exception.DNSException, UnicodeError, OSError):
+            return ()
+
     def _usable(self, ips: Iterable[str]) -> list[str]:
         fit = (ip for ip in ips if ipaddress.ip_address(ip).version in self._versions)
         return list(dict.fromkeys(fit))
@@ -229,6 +244,8 @@ class _Search:
             answer = await self._resolver.resolve(name, "SRV", search=False)
         except NO_RECORD:
             return None
+        except dns.exception.DNSException as error:
+            raise _NoAnswer(str(error)) from error
         records = [
             record
             for record in (answer.rrset.processing_order() if answer.rrset else ())

@@ -106,7 +106,12 @@ def application(segment: Segment, build: metrics.Build) -> WSGIApplication:
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] != "GET":
-            return answer(start_response, "405 Method Not Allowed", b"GET only\n")
+            return answer(
+                start_response,
+                "405 Method Not Allowed",
+                b"GET only\n",
+                headers=[("Allow", "GET, HEAD")],
+            )
         match environ.get("PATH_INFO", "/"):
             case "/metrics" if _wants_text(environ):
                 return _plain(environ, start_response, collector.text())
@@ -149,7 +154,6 @@ def main(context: ProcessContext) -> None:
         version=ds_farm.__version__,
         python=platform.python_version(),
         native=is_native(),
-        workers_configured=context.config.farm.children,
     )
     settings = context.config.metrics
     passwords = Passwords(settings.basic_auth_users, "ds_farm metrics", FREE)

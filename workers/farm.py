@@ -10,23 +10,25 @@ import contextlib
 import fcntl
 import logging
 import os
-import pwd
 import socket
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ds_farm.config import keep_module
 from ds_farm.dispatch.arguments import parse_choices
 from ds_farm.errors import ConfigError
 from ds_farm.proxy.codes import STATEFUL
 from ds_farm.proxy.owner import hash_key
 from shm.layout import By
 from shm.segment import Segment, object_name, remove_leftovers
+from workers.account import give
 from workers.children import Child
 from workers.mi_places import Places, open_places
 from workers.process import ProcessContext
 from workers.process_table import Count, ProcessKind
 from workers.sockets import (
     Listener,
+    Options,
     bound_address,
     close_listeners,
     open_handover,
@@ -60,6 +62,7 @@ class Farm:
         self.places_of_mi = Places()
         self._notices: tuple[int, int] = (-1, -1)
         settings = config.farm
+        keep_module(config)
         self.segment = Segment.create(
             settings.name,
             max_workers=settings.max_children,
@@ -67,10 +70,9 @@ class Farm:
             max_destinations=settings.max_destinations,
         )
         try:
-            self._give_segment_to_user()
-            self.listeners = open_listeners(
-                settings.socket, settings.children, settings.receive_buffer_bytes
-            )
+            give("/dev/shm" + object_name(settings.name), settings.user, settings.group)
+            options = Options(settings.receive_buffer_bytes, settings.tos)
+            self.listeners = open_listeners(settings.socket, settings.children, options)
             self._steer()
             self._open_handovers(settings.children)
             self._open_streams()
@@ -89,8 +91,9 @@ class Farm:
         for fd in self._notices:
             if fd >= 0:
                 os.close(fd)
-        self.segment.unlink()
+        # While the segment is there nobody takes the name and makes tables and semaphores by it.
         remove_leftovers(self.segment.farm)
+        self.segment.unlink()
         self.segment.close()
 
     def places(self) -> Iterator[Child]:
@@ -133,7 +136,7 @@ class Farm:
     def open_rank(self, rank: int) -> None:
         """Have sockets for a worker of this rank.  Raises ListenError."""
         for listener in self.listeners:
-            listener.open(rank, self.config.farm.receive_buffer_bytes)
+            listener.open(rank)
         self._open_handovers(rank + 1)
 
     def spread(self, ranks: Sequence[int], workers: int) -> None:
@@ -174,15 +177,6 @@ class Farm:
             places.append(shown)
         return ", ".join(places)
 
-    def _give_segment_to_user(self) -> None:
-        user = self.config.farm.user
-        if user:
-            try:
-                account = pwd.getpwnam(user)
-            except KeyError:
-                raise ConfigError(f"farm.user: there is no user {user!r}") from None
-            os.chown("/dev/shm" + object_name(self.segment.farm), account.pw_uid, account.pw_gid)
-
     def _open_handovers(self, ranks: int) -> None:
         while len(self.handovers) < ranks:
             self.handovers.append(open_handover(self.config.farm.receive_buffer_bytes))
@@ -203,11 +197,7 @@ def keeps_transactions(config: Config) -> bool:
     if config.route_module is None:
         choices = parse_choices(config.route.set, config.route.algorithm, config.route.flags)
         return any(choice.flags.failover for choice in choices)
-    try:
-        text = config.module_text or config.route_module.read_text("utf-8", "replace")
-    except OSError:
-        return False  # the workers say what is wrong with it
-    return any(name in text for name in STATEFUL)
+    return any(name in (config.module_text or "") for name in STATEFUL)
 
 
 def _open_notices() -> tuple[int, int]:

@@ -18,7 +18,7 @@ from ds_farm.db.states import write_states
 from ds_farm.dispatch.registry import Registry
 from ds_farm.dispatch.state import unpack
 from ds_farm.dispatch.table import Table
-from ds_farm.errors import DatabaseError
+from ds_farm.errors import ConfigError, DatabaseError
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Flusher:
                 continue
             try:
                 check(partition)
-            except DatabaseError as error:
+            except (ConfigError, DatabaseError) as error:
                 is_good = False
                 if header.database_up:
                     logger.error("the database is gone, the farm goes on: %s", error)
@@ -60,8 +60,9 @@ class Flusher:
             logger.info("the database is there")
         header.database_up = int(is_good)
 
-    def flush(self) -> bool:
-        """Write what is due, each partition by itself; what fails stays due and is logged once.
+    def flush(self, is_last: bool = False) -> bool:
+        """Write what is due, each partition by itself; what fails stays due and is logged once, and
+        at the end of the farm.
 
         Returns whether nothing is left.
         """
@@ -76,8 +77,11 @@ class Flusher:
                 continue
             try:
                 write_states(self._settings, partition, due.rows)
-            except DatabaseError as error:
-                if partition.name not in self._failing:
+            except (ConfigError, DatabaseError) as error:
+                if is_last:
+                    count = len(due.rows)
+                    logger.error("the last states (%d) are not saved: %s", count, error)
+                elif partition.name not in self._failing:
                     logger.error("states are not saved, they will be: %s", error)
                 self._failing.add(partition.name)
                 left.rows += due.rows

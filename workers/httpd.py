@@ -2,7 +2,7 @@
 
 The supervisor has bound the socket and keeps it, so a client that comes while the process is being
 replaced waits in its queue.  A request has a thread and a deadline: a client that is slow or silent
-costs one of `MOST_AT_ONCE` for `DEADLINE_S`, and nobody else waits for it.
+costs one of `MOST_AT_ONCE` for `REQUEST_S`, and when all are taken it is the first to go.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -21,13 +22,19 @@ from workers.https import Certificates
 from workers.process import GRACEFUL, ProcessContext
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 64
+REQUEST_S = 3.0
+"""From the connection to a whole request."""
+
 DEADLINE_S = 15.0
 """For the whole of a connection."""
+
+WHOLE = "ds_farm.whole"
+"""In the environment of a request: to be called when all of it has come."""
 
 TURN_S = 0.25
 LAST_S = 2.0
@@ -36,7 +43,33 @@ LAST_S = 2.0
 TEXT = "text/plain; charset=utf-8"
 
 
+@dataclass(slots=True)
+class _Client:
+    since_s: float
+    is_whole: bool = False
+    """Its request has come."""
+
+    @property
+    def deadline_s(self) -> float:
+        return self.since_s + (DEADLINE_S if self.is_whole else REQUEST_S)
+
+
 class _Handler(WSGIRequestHandler):
+    server: Server
+
+    def parse_request(self) -> bool:
+        if not super().parse_request():
+            return False
+        if len(set(self.headers.get_all("content-length", ()))) > 1:  # RFC 9112 6.3
+            self.send_error(400, "Content-Length twice")
+            return False
+        return True
+
+    def get_environ(self) -> dict[str, Any]:
+        if self.command != "POST":
+            self.server.is_whole(self.connection)
+        return super().get_environ() | {WHOLE: lambda: self.server.is_whole(self.connection)}
+
     def log_message(self, format: str, *args: object) -> None:
         logger.debug("%s " + format, self.address_string(), *args)
 
@@ -60,21 +93,38 @@ class Server(ThreadingMixIn, WSGIServer):
         self.server_address = address
         self.server_name, self.server_port = address[:2]  # no look-up of our own name
         self.setup_environ()
-        self.set_app(application)
-        self._open: dict[socket.socket, float] = {}
+        self.set_app(_without_body(application))
+        self._open: dict[socket.socket, _Client] = {}
+        """In the order in which they came."""
+
         self._guard = threading.Lock()
         self._certificates = certificates
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._guard:
             is_full = len(self._open) >= MOST_AT_ONCE
-            if not is_full:
-                self._open[request] = time.monotonic() + DEADLINE_S
+            silent = [each for each, client in self._open.items() if not client.is_whole]
+            if is_full and silent:
+                del self._open[silent[0]]
+                _end(silent[0])
+            if not is_full or silent:
+                self._open[request] = _Client(time.monotonic())
         if is_full:
-            logger.warning("more than %d HTTP clients at once, one is refused", MOST_AT_ONCE)
+            logger.warning(
+                "more than %d HTTP clients at once, one %s",
+                MOST_AT_ONCE,
+                "that has sent no request is ended" if silent else "is refused",
+            )
+        if is_full and not silent:
             self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
+        else:
+            super().process_request(request, client_address)
+
+    def is_whole(self, request: socket.socket) -> None:
+        """All of a client's request has come."""
+        with self._guard:
+            if client := self._open.get(request):
+                client.is_whole = True
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         if self._certificates is None:
@@ -85,8 +135,12 @@ class Server(ThreadingMixIn, WSGIServer):
             request, server_side=True, do_handshake_on_connect=False
         )
         with self._guard:  # the plain socket is an empty shell from here on
-            self._open[secured] = self._open.pop(request)
+            client = self._open.pop(request, None)
+            if client:
+                self._open[secured] = client
         try:
+            if client is None:
+                raise ConnectionAbortedError("made room for another one")
             secured.do_handshake()
             super().finish_request(secured, client_address)
         finally:
@@ -106,12 +160,9 @@ class Server(ThreadingMixIn, WSGIServer):
     def drop_late(self, now_s: float) -> None:
         """End connections whose deadline is over; their threads see the end of the stream."""
         with self._guard:
-            for request, deadline_s in self._open.items():
-                if now_s >= deadline_s:
-                    try:
-                        request.shutdown(socket.SHUT_RDWR)
-                    except OSError as error:
-                        logger.debug("HTTP client went by itself: %s", error)
+            for request, client in self._open.items():
+                if now_s >= client.deadline_s:
+                    _end(request)
 
     def finish(self) -> None:
         """Accept nobody any more; give the answers under way `LAST_S`."""
@@ -119,6 +170,13 @@ class Server(ThreadingMixIn, WSGIServer):
         until_s = time.monotonic() + LAST_S
         while self._open and time.monotonic() < until_s:
             time.sleep(0.01)
+
+
+def _end(request: socket.socket) -> None:
+    try:
+        request.shutdown(socket.SHUT_RDWR)
+    except OSError as error:
+        logger.debug("HTTP client went by itself: %s", error)
 
 
 def serve(
@@ -140,9 +198,34 @@ def serve(
         server.finish()
 
 
+def _without_body(application: WSGIApplication) -> WSGIApplication:
+    """HEAD is GET without the body of its answer (RFC 9110 9.3.2)."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] != "HEAD":
+            return application(environ, start_response)
+        application(environ | {"REQUEST_METHOD": "GET"}, start_response)
+        return ()
+
+    return app
+
+
+def body(environ: WSGIEnvironment, length: int) -> bytes:
+    """Read a request's body."""
+    data: bytes = environ["wsgi.input"].read(length)
+    environ[WHOLE]()
+    return data
+
+
 def answer(
-    start_response: StartResponse, status: str, body: bytes, content_type: str = TEXT
+    start_response: StartResponse,
+    status: str,
+    body: bytes,
+    content_type: str = TEXT,
+    headers: Iterable[tuple[str, str]] = (),
 ) -> Iterable[bytes]:
     """A whole response."""
-    start_response(status, [("Content-Type", content_type), ("Content-Length", str(len(body)))])
+    start_response(
+        status, [("Content-Type", content_type), ("Content-Length", str(len(body))), *headers]
+    )
     return [body]

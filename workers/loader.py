@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from ds_farm.config import resolve as resolve_partitions
 from ds_farm.db.loader import LoadResult, SkippedRow, load
-from ds_farm.dispatch.model import DestinationSet
+from ds_farm.dispatch.model import DestinationSet, Discard, LoadError
 from ds_farm.dispatch.registry import Registry
 from ds_farm.errors import ConfigError, DatabaseError
 from shm.errors import SegmentError
@@ -32,6 +32,13 @@ from workers.resolve import DEADLINE_S, Resolver
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+LOAD_ERRORS = {
+    LoadError.DATABASE: DatabaseError,
+    LoadError.TABLE: ConfigError,
+    LoadError.CAPACITY: SegmentError,
+}
+"""What each of them is raised as."""
 
 TURN_S = 0.1
 """How late a request may be seen."""
@@ -58,6 +65,11 @@ class Loaded:
     def skipped(self) -> list[SkippedRow]:
         """Rows that are left out, of all partitions."""
         return [row for result in self.results.values() for row in result.skipped]
+
+    @property
+    def discarded(self) -> list[Discard]:
+        """What is wrong with each of them."""
+        return [row.what for row in self.skipped if row.what is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +120,11 @@ class Loader:
     def finish(self) -> None:
         """Write what is due; a database that hangs does not hold up the end."""
         last = ThreadPoolExecutor(1, thread_name_prefix="last flush")
-        wait([last.submit(self._flusher.flush)], LAST_FLUSH_S)
+        work = last.submit(self._flusher.flush, is_last=True)
+        if wait([work], LAST_FLUSH_S).not_done:
+            logger.error("the database does not answer: the last states may not be saved")
+        elif error := work.exception():
+            logger.error("the last states are not saved: %s: %s", type(error).__name__, error)
 
     def _turn(self, now_s: float) -> None:
         header = self._header
@@ -155,6 +171,7 @@ class Loader:
             try:
                 self._load()
             except DatabaseError as error:
+                self._count_error(error)
                 logger.error("not ready, next try in %.1f s: %s", delay_s, error)
             except SegmentError as error:
                 raise ConfigError(str(error)) from error
@@ -206,6 +223,7 @@ class Loader:
             return True
         except (ConfigError, DatabaseError, SegmentError) as error:
             header.reload_reason = str(error)
+            self._count_error(error)
             again = ""
             if isinstance(error, DatabaseError):
                 self._retry = _Retry(wanted, is_fresh, pause_s, time.monotonic() + pause_s)
@@ -213,18 +231,18 @@ class Loader:
             logger.error("reload failed, everything stays as it was%s: %s", again, error)
             return False
 
+    def _count_error(self, error: ConfigError | DatabaseError | SegmentError) -> None:
+        what = next(kind for kind, each in LOAD_ERRORS.items() if isinstance(error, each))
+        self._header.add("load_errors", index=what)
+
     def _resolve_again(self) -> None:
         """Ask for the names that are due, and publish where they lead if it is elsewhere now."""
         resolved = self._do(lambda: self._resolver.refresh(self._sets))
         self._count_names(resolved.unknown)
         if resolved.sets == self._sets:
             return
-        skipped = self._header.rows_skipped
         try:
-            self._do(
-                lambda: self._registry.publish(resolved.sets, skipped_rows=skipped),
-                may_be_left=False,
-            )
+            self._do(lambda: self._registry.publish(resolved.sets), may_be_left=False)
         except SegmentError as error:
             logger.error("new addresses cannot be published: %s", error)
         else:
@@ -264,10 +282,12 @@ class Loader:
         loaded = self._do(lambda: self._read(wanted))
         fresh = (wanted or ()) if is_fresh else ()
         number = self._do(
-            lambda: self._registry.publish(loaded.sets, fresh, len(loaded.skipped)),
+            lambda: self._registry.publish(loaded.sets, fresh, loaded.discarded),
             may_be_left=False,
         )
         self._loaded, self._sets = loaded, loaded.sets
+        self._header.last_reload_ns = self._context.segment.now_ns()
+        self._header.add("reloads_ok")
         for name, result in loaded.results.items():
             if wanted is not None and name not in wanted:
                 continue

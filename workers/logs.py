@@ -3,6 +3,8 @@
 A message that repeats (same place, same text before its arguments are filled in) is written at
 most `PER_SECOND` times a second; the rest is counted, and the count is written when the second is
 over.  So a peer that sends nonsense at line rate costs log lines by the second, not by the message.
+What the user's routes write themselves is written, all of it: some keep their records so.  So are
+the notes of a start.
 """
 
 from __future__ import annotations
@@ -13,6 +15,12 @@ import os
 import sys
 import time
 from typing import Protocol, TextIO
+
+ROUTES = "ds_farm.routes"
+"""Logger of xlog(), and of routing modules that want its freedom."""
+
+NOTES = "ds_farm.notes"
+"""Logger of what the configuration says and has no effect."""
 
 PER_SECOND = 5
 MOST_MESSAGES = 512
@@ -78,7 +86,11 @@ class Handler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.report(time.monotonic())
-        if self._limiter.admit((record.name, record.levelno, str(record.msg))):
+        text = str(record.msg)
+        if text == "%s":  # that is no text: what stands for it tells messages apart
+            text = record.getMessage()
+        key = record.name, record.levelno, text
+        if record.name in (ROUTES, NOTES) or self._limiter.admit(key):
             super().emit(record)
 
     def report(self, now_s: float) -> None:

@@ -23,11 +23,11 @@ REPLY_S = 1.0
 class Datagrams(threading.Thread):
     """Reads one socket; the jobs answer."""
 
-    def __init__(self, farm: Farm, bound: socket.socket, jobs: Jobs) -> None:
+    def __init__(self, farm: Farm, bound: socket.socket) -> None:
         super().__init__(name="mi datagram", daemon=True)
         self._farm = farm
         self._socket = bound
-        self._jobs = jobs
+        self.jobs = Jobs("MI datagram")
         self.stopping = False
 
     def run(self) -> None:
@@ -42,7 +42,7 @@ class Datagrams(threading.Thread):
         except OSError as error:  # an ICMP message for an earlier reply, or a wrong checksum
             logger.debug("MI datagram: %s", error)
             return
-        self._jobs.submit(lambda: self._answer(data, source))
+        self.jobs.submit(lambda: self._answer(data, source))
 
     def _answer(self, data: bytes, source: Any) -> None:
         reply = answer.to_datagram(self._farm, data)

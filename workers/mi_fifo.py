@@ -1,7 +1,8 @@
 """MI over a FIFO; replies go to a FIFO that the client has made (semantics sections 6.2, 6.4).
 
 The name of a reply FIFO is one component of a path in the configured directory; what is there must
-be a FIFO with one name, no link.  It is opened and written without blocking, within `REPLY_S`.
+be a FIFO with one name, no link.  It is opened and written without blocking, within `OPEN_S` and
+`REPLY_S`; meanwhile further requests with that name wait (`mi_jobs.py`), and no others.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ IDLE_S = 0.3
 """A request that is not whole after so long a silence is given up."""
 
 REPLY_S = 2.0
+"""How long a client may leave its FIFO full."""
+
+OPEN_S = 0.32
+"""How long it may leave it unopened: 2.1 tries four times, 80 ms apart."""
+
 OPEN_POLL_S = 0.01
 CHECK_S = 2.0
 """Between two looks whether the FIFO still has its name."""
@@ -41,12 +47,12 @@ _NAME = re.compile(r"[^./\\\0]{1,200}")
 class Fifo(threading.Thread):
     """Reads the FIFO; the jobs answer."""
 
-    def __init__(self, farm: Farm, path: Path, fd: int, jobs: Jobs) -> None:
+    def __init__(self, farm: Farm, path: Path, fd: int) -> None:
         super().__init__(name="mi fifo", daemon=True)
         self._farm = farm
         self._path = path
         self._fd = fd
-        self._jobs = jobs
+        self.jobs = Jobs("MI FIFO")
         config = farm.config
         self._replies = config.path.parent / (config.mi.fifo_reply_dir or Path("/tmp"))
         self._frames = Frames()
@@ -76,8 +82,8 @@ class Fifo(threading.Thread):
             if not frame.is_json:
                 name = frame.body.partition(b"\n")[0].rpartition(b":")[2].strip()
             by_client.setdefault(name, []).append(frame)
-        for group in by_client.values():
-            self._jobs.submit(self._job(group))
+        for name, group in by_client.items():
+            self.jobs.submit(self._job(group), name)
 
     def _job(self, group: list[Frame]) -> Callable[[], None]:
         return lambda: self._answer(group)
@@ -100,14 +106,13 @@ class Fifo(threading.Thread):
         if not _NAME.fullmatch(name):
             logger.warning("MI FIFO: %r is no name for a reply FIFO", name)
             return
-        until_s = time.monotonic() + REPLY_S
         try:
-            fd = _open_reply(self._replies / name, until_s)
+            fd = _open_reply(self._replies / name, time.monotonic() + OPEN_S)
         except OSError as error:
             logger.warning("MI FIFO: no reply to %r: %s", name, error.strerror or error)
             return
         try:
-            _write(fd, data, until_s)
+            _write(fd, data, time.monotonic() + REPLY_S)
         except OSError as error:
             logger.warning("MI FIFO: reply to %r: %s", name, error.strerror or error)
         finally:
@@ -129,7 +134,7 @@ class Fifo(threading.Thread):
             logger.warning("MI FIFO: %s", error)
             return
         try:
-            made = make_fifo(self._path)
+            made = make_fifo(self._path, int(self._farm.config.mi.mode, 8))
         except ListenError as error:
             logger.error("MI FIFO is gone and cannot be made again: %s", error)
             return

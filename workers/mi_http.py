@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ds_farm.mi import answer as mi
 from ds_farm.mi.farm import Farm
-from workers.httpd import answer
+from workers.httpd import answer, body
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -30,10 +30,18 @@ def application(farm: Farm) -> WSGIApplication:
         if environ.get("PATH_INFO", "/") != PATH:
             return answer(start_response, "404 Not Found", b"not here, try POST /mi\n")
         if environ["REQUEST_METHOD"] != "POST":
-            return answer(start_response, "405 Method Not Allowed", b"POST only\n")
+            return answer(
+                start_response,
+                "405 Method Not Allowed",
+                b"POST only\n",
+                headers=[("Allow", "POST")],
+            )
         if token and not _is_allowed(environ.get("HTTP_AUTHORIZATION", ""), token):
             return answer(
-                start_response, "401 Unauthorized", b"Authorization: Bearer <mi.http_token>\n"
+                start_response,
+                "401 Unauthorized",
+                b"Authorization: Bearer <mi.http_token>\n",
+                headers=[("WWW-Authenticate", 'Bearer realm="ds_farm MI"')],
             )
         if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != JSON_TYPE:
             return answer(
@@ -44,7 +52,10 @@ def application(farm: Farm) -> WSGIApplication:
             return answer(start_response, "411 Length Required", b"Content-Length is needed\n")
         if len(length) > 9 or int(length) > MOST_BYTES:
             return answer(start_response, "413 Content Too Large", b"64 KiB at most\n")
-        reply = mi.to_http(farm, environ["wsgi.input"].read(int(length)))
+        data = body(environ, int(length))
+        if len(data) < int(length):
+            return answer(start_response, "400 Bad Request", b"shorter than Content-Length\n")
+        reply = mi.to_http(farm, data)
         if reply is None:  # a notification
             return answer(start_response, "202 Accepted", b"")
         return answer(start_response, "200 OK", reply, JSON_TYPE)

@@ -1,16 +1,15 @@
 """FIFO and datagram sockets of the management interface: bound by the supervisor, kept by it.
 
-They belong to the user that the children become, with mode 0660.  What a dead farm has left at a
-path is recognised by that nobody reads it, and replaced; what somebody else uses is an error.
+They belong to the user that the children become, with the mode that is configured.  What a dead
+farm has left at a path is recognised by that nobody reads it, and replaced; what somebody else uses
+is an error.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import grp
 import os
-import pwd
 import socket
 import stat
 import time
@@ -20,13 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds_farm.config.addresses import DatagramAddress
-from ds_farm.errors import ConfigError
+from workers.account import ids
 from workers.sockets import LINGER_S, ListenError, bound_address, open_datagram
 
 if TYPE_CHECKING:
     from ds_farm.config import Config
-
-MODE = 0o660
 
 
 @dataclass(slots=True)
@@ -69,44 +66,46 @@ class Places:
 def open_places(config: Config) -> Places:
     """Make all that ``[mi]`` asks for.  Raises ListenError, and leaves nothing behind then."""
     places = Places()
-    owner = _owner(config)
+    owner, mode = ids(config.farm.user, config.farm.group), int(config.mi.mode, 8)
     try:
         if config.mi.fifo:
             path = config.path.parent / config.mi.fifo
-            places.fifo, places.fifo_fd = path, make_fifo(path, owner)
+            places.fifo, places.fifo_fd = path, make_fifo(path, mode, owner)
             places.paths.append(path)
         for address in config.mi.datagram:
-            places.datagrams.append(_open(address, owner, places))
+            places.datagrams.append(_open(address, mode, owner, places))
     except BaseException:
         places.remove()
         raise
     return places
 
 
-def make_fifo(path: Path, owner: tuple[int, int] = (-1, -1)) -> int:
+def make_fifo(path: Path, mode: int, owner: tuple[int, int] = (-1, -1)) -> int:
     """Make a FIFO and open it.  Raises ListenError."""
-    _make_way(path, stat.S_ISFIFO, "FIFO", _is_read)
+    _make_way(path, "mi.fifo", stat.S_ISFIFO, "FIFO", _is_read)
     try:
         os.mkfifo(path, 0o600)
         os.chown(path, *owner)
-        os.chmod(path, MODE)
+        os.chmod(path, mode)
         return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
         raise ListenError(f"mi.fifo: cannot make {path}: {error.strerror}") from error
 
 
-def _open(address: DatagramAddress, owner: tuple[int, int], places: Places) -> socket.socket:
+def _open(
+    address: DatagramAddress, mode: int, owner: tuple[int, int], places: Places
+) -> socket.socket:
     if address.udp:
         return open_datagram(address.udp)
     path = Path(address.path)
-    _make_way(path, stat.S_ISSOCK, "socket", _is_bound)
+    _make_way(path, "mi.datagram", stat.S_ISSOCK, "socket", _is_bound)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     before = os.umask(0o177)
     try:
         made.bind(address.path)
         places.paths.append(path)
         os.chown(path, *owner)
-        os.chmod(path, MODE)
+        os.chmod(path, mode)
     except OSError as error:
         made.close()
         raise ListenError(f"mi.datagram: cannot make {path}: {error.strerror}") from error
@@ -117,7 +116,11 @@ def _open(address: DatagramAddress, owner: tuple[int, int], places: Places) -> s
 
 
 def _make_way(
-    path: Path, is_kind: Callable[[int], bool], kind: str, is_used: Callable[[Path], bool]
+    path: Path,
+    key: str,
+    is_kind: Callable[[int], bool],
+    kind: str,
+    is_used: Callable[[Path], bool],
 ) -> None:
     """Remove what a dead farm has left; its last children get a moment to go."""
     until_s = time.monotonic() + LINGER_S
@@ -127,17 +130,19 @@ def _make_way(
         except FileNotFoundError:
             return
         except OSError as error:
-            raise ListenError(f"cannot make {path}: {error.strerror}") from error
+            raise ListenError(f"{key}: cannot make {path}: {error.strerror}") from error
         if not is_kind(mode):
-            raise ListenError(f"cannot make {path}: something that is no {kind} is there")
+            raise ListenError(f"{key}: cannot make {path}: something that is no {kind} is there")
         try:
             if not is_used(path):
                 path.unlink()
                 return
         except OSError as error:
-            raise ListenError(f"cannot replace {path}: {error.strerror}") from error
+            raise ListenError(f"{key}: cannot replace {path}: {error.strerror}") from error
         if time.monotonic() >= until_s:
-            raise ListenError(f"cannot make {path}: another process uses the {kind} that is there")
+            raise ListenError(
+                f"{key}: cannot make {path}: another process uses the {kind} that is there"
+            )
         time.sleep(0.02)
 
 
@@ -163,14 +168,3 @@ def _is_bound(path: Path) -> bool:
                 return True
             raise
     return True
-
-
-def _owner(config: Config) -> tuple[int, int]:
-    """User and group that the children become; -1 leaves it as it is.  Raises ConfigError."""
-    user, group = config.farm.user, config.farm.group
-    try:
-        account = pwd.getpwnam(user) if user else None
-        gid = grp.getgrnam(group).gr_gid if group else account.pw_gid if account else -1
-    except KeyError as error:
-        raise ConfigError(f"farm.user, farm.group: {error.args[0]}") from None
-    return (account.pw_uid if account else -1), gid

@@ -2,7 +2,7 @@
 
 Before the fork nothing of the process may change: `ProcessContext` is only put together.  After it,
 `run_child` does all that is process-wide, in an order that leaves no gap: handlers first, while
-every signal is still blocked; then log, title, foreign sockets, privileges, the tie to the
+every signal is still blocked; then log, title, foreign sockets, imports, privileges, the tie to the
 supervisor (a change of user would undo it), the slot in the segment; at last the signals are let in
 and the role's main function runs.
 
@@ -15,11 +15,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
-import grp
 import importlib
 import logging
 import os
-import pwd
 import select
 import signal
 import socket
@@ -34,6 +32,7 @@ from ds_farm.errors import ConfigError
 from shm.layout import ProcessView, Status
 from shm.segment import Segment
 from workers import logs
+from workers.account import drop_privileges
 from workers.mi_places import Places
 from workers.process_table import Count, ProcessKind
 from workers.sockets import Listener
@@ -72,6 +71,11 @@ class Requests:
     reload: bool = False
     wake_fd: int = -1
     """Readable when a signal has arrived; for loops that sleep in poll()."""
+
+    def disown(self) -> None:
+        """In a copy that a routing module has forked: it is nobody's second self, if it comes back
+        from the module it ends."""
+        self.stopping = QUICK
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +129,8 @@ class ProcessContext:
         """`RUN`, `GRACEFUL` or `QUICK`."""
         return self.requests.stopping
 
-    @property
-    def reload_requested(self) -> bool:
-        """HUP has come since `take_reload` was called."""
-        return self.requests.reload
-
     def take_reload(self) -> bool:
-        """`reload_requested`, which is then False."""
+        """Whether HUP has come since the last call."""
         wanted, self.requests.reload = self.requests.reload, False
         return wanted
 
@@ -172,9 +171,12 @@ def load_main(kind: ProcessKind) -> Callable[[ProcessContext], None]:
 def run_child(context: ProcessContext, supervisor_pid: int, reason_fd: int) -> NoReturn:
     """The whole life of a child, called right after the fork with all signals blocked."""
     code = BUG
+    pid = os.getpid()
+    os.register_at_fork(after_in_child=context.requests.disown)
     try:
         code = _live(context, supervisor_pid, reason_fd)
-        _leave_slot(context)
+        if os.getpid() == pid:
+            _leave_slot(context)
     finally:
         logs.finish()
         # No interpreter shutdown: atexit functions and buffers belong to the supervisor.
@@ -203,6 +205,7 @@ def _become(context: ProcessContext, supervisor_pid: int) -> None:
     logs.setup(context.config.log, context.title)
     setproctitle(f"ds-farm: {context.title}")
     _drop_foreign_sockets(context)
+    load_main(context.kind)  # the user that it becomes need not be able to read our files
     drop_privileges(context.config.farm.user, context.config.farm.group)
     _die_with(supervisor_pid)
     _fill_slot(context)
@@ -251,27 +254,6 @@ def _drop_foreign_sockets(context: ProcessContext) -> None:
             stream.close()
     if not context.kind.has_places:
         context.places.close()
-
-
-def drop_privileges(user: str | None, group: str | None) -> None:
-    """Become ``user`` and ``group`` for good.  Raises ConfigError if there is no such name."""
-    if not user and not group:
-        return
-    try:
-        account = pwd.getpwnam(user) if user else None
-        gid = grp.getgrnam(group).gr_gid if group else account.pw_gid if account else os.getgid()
-    except KeyError as error:
-        raise ConfigError(f"farm.user, farm.group: {error.args[0]}") from None
-    try:
-        if account:
-            os.initgroups(account.pw_name, gid)
-        os.setresgid(gid, gid, gid)
-        if account:
-            os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
-    except PermissionError as error:
-        raise ConfigError(
-            f"farm.user, farm.group: only root can change to {user or group}: {error.strerror}"
-        ) from None
 
 
 def _die_with(supervisor_pid: int) -> None:

@@ -47,10 +47,12 @@ class _Name:
 
 
 def host_and_port(uri: str) -> tuple[str, int]:
-    """Where a destination URI points: host without brackets, port (0 if there is none)."""
+    """Where a destination URI points: host or maddr (RFC 3263 section 4) without brackets, port (0
+    if there is none)."""
     text = uri.encode()
     offsets = uri_offsets(text)
-    host = text[offsets["host"] : offsets["host_end"]].decode()
+    part = "maddr" if offsets["maddr_end"] > offsets["maddr"] else "host"
+    host = text[offsets[part] : offsets[f"{part}_end"]].decode()
     return host.strip("[]"), offsets["port"]
 
 
@@ -187,6 +189,9 @@ class Resolver:
         is_first = answer.is_late and name.failures == 1
         name.due_s = self._clock() + (0.0 if is_first else pause_s)
         kept = "keeps the addresses it had" if name.endpoints else "has no address"
+        if answer.instead and not name.endpoints:
+            name.endpoints = answer.instead
+            kept = f"gets {', '.join(one.ip for one in name.endpoints)} until it does"
         say = logger.warning if name.failures == 1 else logger.debug
         say(f"{target.host} does not resolve, it {kept}: {answer.reason}")
 

@@ -19,7 +19,7 @@ from ds_farm.dispatch.state import Event, Reason
 from ds_farm.proxy._core import Core
 from ds_farm.proxy._handover import Handover
 from ds_farm.proxy._relay import Relay, Timers
-from ds_farm.proxy._wire import Network, Outbox
+from ds_farm.proxy._wire import Outbox
 from ds_farm.script._request import Request
 from ds_farm.script.module import Routes, builtin_routes, load_routes
 from ds_farm.script.settings import script_settings
@@ -27,7 +27,7 @@ from shm.errors import SegmentError
 from shm.generation import Generations
 from workers._udp import Loop
 from workers.process import QUICK, RUN, ProcessContext
-from workers.sockets import queue_of, report_errors, stamp_arrivals
+from workers.sockets import is_captured, network, queue_of, report_errors, stamp_arrivals
 
 logger = logging.getLogger(__name__)
 
@@ -71,17 +71,7 @@ class SipWorker:
         self._generations = Generations(segment)
         self._generation = 0
         self._table: LiveTable | None = None
-        self._network = Network(
-            [
-                (
-                    listener.address.host,
-                    listener.address.port,
-                    listener.advertised.host,
-                    listener.advertised.port,
-                )
-                for listener in context.sockets
-            ]
-        )
+        self._network = network(context.sockets)
         self._out = Outbox()
         dispatcher = context.config.dispatcher
         self._settings = script_settings(dispatcher, resolve_partitions(dispatcher))
@@ -113,8 +103,9 @@ class SipWorker:
         )
         for listener in context.sockets:
             stamp_arrivals(listener.sockets[rank])
+        self._is_seen = False
         self._look_due_s = 0.0
-        self._look_at_queues()
+        self._look_at_kernel()
         segment.worker(rank).handover_port = context.handovers[rank].getsockname()[1]
         if dispatcher.ds_ping_interval or self._relay is not None:
             for listener in context.sockets:
@@ -138,17 +129,32 @@ class SipWorker:
         now_s = time.monotonic()
         if now_s >= self._look_due_s:
             self._look_due_s = now_s + LOOK_S
-            self._look_at_queues()
+            self._look_at_kernel()
         return came
 
-    def _look_at_queues(self) -> None:
-        """What waits in the kernel, and what it had to drop."""
+    def _look_at_kernel(self) -> None:
+        """What waits there, what it had to drop, and who else looks."""
         rank = self._context.rank
         queues = [queue_of(listener.sockets[rank]) for listener in self._context.sockets]
         view = self._context.segment.worker(rank)
         view.queued_bytes = sum(each.bytes for each in queues)
         view.queue_limit_bytes = sum(each.limit_bytes for each in queues)
         view.kernel_drops = sum(each.drops for each in queues)
+        self._choose_sending()
+
+    def _choose_sending(self) -> None:
+        """Datagrams for one address in one piece, unless somebody looks at packets."""
+        wanted = self._context.config.farm.udp_segmentation
+        is_seen = wanted == "auto" and is_captured()
+        self._loop.join(wanted != "never" and not is_seen)
+        if is_seen != self._is_seen:
+            self._is_seen = is_seen
+            if self._context.rank == 0:
+                logger.info(
+                    "packets are captured on this host: datagrams are sent one by one"
+                    if is_seen
+                    else "packets are no longer captured: datagrams are sent together again"
+                )
 
     def follow_table(self) -> bool:
         """Take the newest table, if it is not the one in use; False while there is none."""
@@ -206,7 +212,13 @@ class SipWorker:
         if config.route_module is not None:
             return load_routes(config.route_module, config.module_text)
         route = config.route
-        return builtin_routes(route.set, route.algorithm, route.flags, route.failover_codes)
+        return builtin_routes(
+            route.set,
+            route.algorithm,
+            route.flags,
+            route.failover_codes,
+            bool(route.record_route),
+        )
 
     def _forget_open_branches(self) -> None:
         """Those of a predecessor of this rank have ended with it."""
@@ -251,7 +263,7 @@ class SipWorker:
         )
 
 
-def _report(error: Exception) -> None:
+def _report(error: BaseException) -> None:
     """A routing function raised: its caller got a 500, here is why."""
     logger.error("the routing function failed", exc_info=error)
 

@@ -20,9 +20,11 @@ import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ds_farm.config.opensips import Endpoint, SocketSpec
 from ds_farm.errors import ConfigError
+from ds_farm.proxy._wire import Network
 from workers.steering import Steering
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,10 @@ SO_MEMINFO = 55
 SO_TIMESTAMPNS = 35
 IP_RECVERR = 11
 IPV6_RECVERR = 25
+PACKET_SOCKETS = Path("/proc/self/net/packet")
+CAPTURED = frozenset({"0003", "0800", "86dd"})
+"""Protocols that copies of SIP packets go to: all, IPv4, IPv6 (linux/if_ether.h)."""
+
 MOST_ERRORS = 1 << 16
 """More do not fit a receive buffer."""
 
@@ -49,7 +55,16 @@ _RANDOM = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM
 
 
 class ListenError(ConfigError):
-    """An address that cannot be bound; the text names it and the reason."""
+    """An address that cannot be bound, or no socket for it; the text names it and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a SIP socket has besides its address."""
+
+    receive_buffer_bytes: int
+    tos: int = 0
+    """Type of service or traffic class of what it sends (ip(7), IP_TOS); 0 leaves it alone."""
 
 
 @dataclass(slots=True)
@@ -57,6 +72,7 @@ class Listener:
     """One configured SIP address: its group of sockets, index = worker rank."""
 
     spec: SocketSpec
+    options: Options
     sockets: list[socket.socket] = field(default_factory=list)
     _steering: Steering | None = None
     address: Endpoint = field(init=False)
@@ -71,7 +87,7 @@ class Listener:
             return self.address
         return Endpoint(spec.advertised_host, spec.advertised_port or self.address.port)
 
-    def open(self, rank: int, receive_buffer_bytes: int) -> None:
+    def open(self, rank: int) -> None:
         """Have a socket for ``rank`` (and all below): bind the ones that are missing.
 
         Raises ListenError.  Buffers that the kernel makes smaller are logged.
@@ -79,11 +95,11 @@ class Listener:
         if not self.sockets:
             where = Endpoint(self.spec.host, self.spec.port)
             _refuse_shared(where)
-            self.sockets.append(_bind_datagram(where, receive_buffer_bytes))
+            self.sockets.append(_bind_datagram(where, self.options))
             # All of a group bind the same literal address, also if the name has several.
             self.address = bound_address(self.sockets[0])
         while len(self.sockets) <= rank:
-            self.sockets.append(_bind_datagram(self.address, receive_buffer_bytes))
+            self.sockets.append(_bind_datagram(self.address, self.options))
 
     def steer(self, most: int, seed: int, factor: int) -> None:
         """Bring datagrams to the owners of their calls from now on, of ``most`` workers at most.
@@ -108,14 +124,12 @@ class Listener:
                 each.close()
 
 
-def open_listeners(
-    specs: Sequence[SocketSpec], ranks: int, receive_buffer_bytes: int
-) -> list[Listener]:
+def open_listeners(specs: Sequence[SocketSpec], ranks: int, options: Options) -> list[Listener]:
     """Bind every address for ``ranks`` workers and spread evenly.  Raises ListenError."""
-    listeners = [Listener(spec) for spec in specs]
+    listeners = [Listener(spec, options) for spec in specs]
     try:
         for listener in listeners:
-            listener.open(ranks - 1, receive_buffer_bytes)
+            listener.open(ranks - 1)
             listener.spread(range(ranks), ranks)
     except ListenError:
         close_listeners(listeners)
@@ -128,6 +142,16 @@ def close_listeners(listeners: Sequence[Listener]) -> None:
     for listener in listeners:
         for each in listener.sockets:
             each.close()
+
+
+def network(listeners: Sequence[Listener]) -> Network:
+    """Our addresses as the core knows them."""
+    return Network(
+        [
+            (each.address.host, each.address.port, each.advertised.host, each.advertised.port)
+            for each in listeners
+        ]
+    )
 
 
 def open_handover(receive_buffer_bytes: int) -> socket.socket:
@@ -199,6 +223,17 @@ def stamp_arrivals(made: socket.socket) -> None:
     made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
 
 
+def is_captured(table: Path = PACKET_SOCKETS) -> bool:
+    """Whether somebody in this network gets copies of IP packets (packet(7)): tcpdump, sngrep, a
+    DHCP client.  Where the kernel does not tell, nobody does."""
+    try:
+        lines = table.read_text().splitlines()[1:]
+    except OSError:
+        return False
+    fields = [line.split() for line in lines]
+    return any(len(each) > 5 and each[3] in CAPTURED and each[5] == "1" for each in fields)
+
+
 def attach_spread(group: Sequence[socket.socket], live_ranks: Sequence[int]) -> None:
     """Put the spread program on a reuseport group; it replaces the one before at once.
 
@@ -230,10 +265,15 @@ def spread_program(live_ranks: Sequence[int]) -> bytes:
     return b"".join(struct.pack("HBBI", *each) for each in instructions)
 
 
-def _bind_datagram(where: Endpoint, receive_buffer_bytes: int) -> socket.socket:
+def _bind_datagram(where: Endpoint, options: Options) -> socket.socket:
     made = _bind(where, socket.SOCK_DGRAM, socket.SO_REUSEPORT)
     made.setblocking(False)
-    _enlarge_buffer(made, receive_buffer_bytes, where)
+    _enlarge_buffer(made, options.receive_buffer_bytes, where)
+    if options.tos:
+        if made.family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, options.tos)
+        else:
+            made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, options.tos)
     return made
 
 
@@ -253,15 +293,17 @@ def _bind(where: Endpoint, kind: socket.SocketKind, option: int | None) -> socke
     family, address = _resolve(where, kind)
     until_s = time.monotonic() + LINGER_S
     while True:
-        made = socket.socket(family, kind)
+        made: socket.socket | None = None
         try:
+            made = socket.socket(family, kind)
             if option is not None:
                 made.setsockopt(socket.SOL_SOCKET, option, 1)
             if family == socket.AF_INET6:
                 made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             made.bind(address)
         except OSError as error:
-            made.close()
+            if made is not None:
+                made.close()
             if error.errno != errno.EADDRINUSE or time.monotonic() >= until_s:
                 name = "tcp" if kind == socket.SOCK_STREAM else "udp"
                 raise ListenError(f"cannot listen on {name}:{where}: {error.strerror}") from error

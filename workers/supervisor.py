@@ -3,13 +3,13 @@
 One loop: wait for signals, reap who ended, murder who hangs, start who is due.  All signals stay
 blocked and are taken by sigtimedwait, so nothing runs between two statements.
 
-It stays out of what its children share: it reads heartbeats, but takes no lock and writes no record
-of the segment, touches no datagram and no database.  Otherwise what crashes them could crash it.
+It stays out of what its children share: it reads heartbeats and keeps the number of workers in the
+header, but takes no lock, writes no record of theirs, touches no datagram and no database.
+Otherwise what crashes them could crash it.
 """
 
 from __future__ import annotations
 
-import enum
 import gc
 import logging
 import signal
@@ -23,11 +23,12 @@ from shm.errors import SegmentError
 from shm.layout import Status
 from workers import logs
 from workers.children import Child, reap
+from workers.crew import Crew
 from workers.farm import Farm
 from workers.notify import Notifier
+from workers.phase import Phase
 from workers.process import load_main
-from workers.process_table import PROCESS_TABLE, Count, ProcessKind
-from workers.sockets import ListenError
+from workers.process_table import PROCESS_TABLE, ProcessKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,13 @@ STARTING_TICK_S = 0.01
 QUICK_STOP_S = 2.0
 """How long children have after INT before they get SIGKILL."""
 
+STAGE_S = 3.0
+"""What a stage of a graceful stop has at least, whatever the ones before it have used: longer than
+the loader's last flush."""
+
+MOST_BOOT_DEATHS = 5
+"""So often may a child end before it is ready, while the farm starts."""
+
 ABORT_S = 1.0
 """How long a hung child has to write its traceback before SIGKILL."""
 
@@ -56,28 +64,6 @@ SIGNALS = (
     signal.SIGUSR1,
     signal.SIGCHLD,
 )
-
-
-class Phase(enum.IntEnum):
-    """Where the farm is in its life; it only goes forward."""
-
-    STARTING = 0
-    """Not every process has booted, or there is no table yet."""
-
-    RUNNING = 1
-    """Ready; READY=1 has been sent."""
-
-    GRACEFUL = 2
-    """TERM has come: stage by stage children finish what is queued."""
-
-    QUICK = 3
-    """INT has come, or TERM again, or a child could not boot: all end now."""
-
-    KILLING = 4
-    """Their time is over: SIGKILL."""
-
-    ENDED = 5
-    """No child is left."""
 
 
 def run(config: Config, table: Sequence[ProcessKind] = PROCESS_TABLE) -> int:
@@ -99,7 +85,11 @@ def _run(config: Config, table: Sequence[ProcessKind]) -> int:
     for kind in table:
         if kind.preload:
             load_main(kind)
-    farm = Farm(config, table)
+    try:
+        farm = Farm(config, table)
+    except OSError as error:  # descriptors, /dev/shm: nothing that the configuration can tell
+        where = f"{error.filename}: " if error.filename else ""
+        raise ConfigError(f"{where}{error.strerror or error}") from error
     try:
         # What exists now stays shared with the children: no collector touches its pages.
         gc.collect()
@@ -107,6 +97,11 @@ def _run(config: Config, table: Sequence[ProcessKind]) -> int:
         return Supervisor(farm).run()
     finally:
         farm.remove()
+
+
+def _log_killed(children: Sequence[Child]) -> None:
+    names = ", ".join(child.title for child in children)
+    logger.warning("still running after the time to stop, killed: %s", names)
 
 
 class Supervisor:
@@ -122,17 +117,16 @@ class Supervisor:
         self._started_s = self._turned_s = time.monotonic()
         self._deadline_s = 0.0
         self._spared_until_s = 0.0
-        children = self.settings.children
-        self._spread = list(range(children)), children
+        self._crew = Crew(farm, self.children)
         self._reload_pending = False
         self._reloads_seen = 0
 
     def run(self) -> int:
         """Start, tend, stop; returns the exit code."""
         for note in self.farm.config.notes:
-            logger.info("%s", note)
+            logging.getLogger(logs.NOTES).info("%s", note)
         logger.info("farm %s: starting %d processes", self.settings.name, len(self.children))
-        self._note_size()
+        self._crew.note_size()
         while self.phase is not Phase.ENDED:
             for signum in self._wait():
                 self._handle(signum)
@@ -169,10 +163,14 @@ class Supervisor:
                 self._stop(signal.Signals(signum))
             case signal.SIGHUP:
                 self._reload()
-            case signal.SIGTTIN:
-                self._more_workers()
-            case signal.SIGTTOU:
-                self._fewer_workers()
+            case signal.SIGTTIN | signal.SIGTTOU if self.phase <= Phase.RUNNING:
+                before = len(self._crew)
+                if signum == signal.SIGTTIN:
+                    self._crew.grow()
+                else:
+                    self._crew.shrink()
+                if len(self._crew) != before:
+                    self._tell_status()
 
     def _reap(self, now_s: float) -> None:
         for pid, status in reap():
@@ -183,14 +181,19 @@ class Supervisor:
     def _bury(self, child: Child, status: int, now_s: float) -> None:
         lived_s = now_s - child.spawned_s
         end = child.ended(status, now_s)
-        if child.was_told or self.phase > Phase.RUNNING:
+        is_wanted = child.was_told or (child.was_recalled and end.is_clean)
+        if is_wanted or self.phase > Phase.RUNNING:
             level = logging.DEBUG if end.is_clean else logging.WARNING
         else:
             level = logging.ERROR
         logger.log(level, "%s[%d] ended after %.1f s: %s", child.title, end.pid, lived_s, end)
-        if end.cannot_boot and self.phase is Phase.STARTING:
-            self.failure = f"{child.title} {end}"
-            self._enter(Phase.QUICK)
+        if self.phase is not Phase.STARTING:
+            return
+        if end.cannot_boot:
+            self._fail(f"{child.title} {end}")
+        elif child.boot_deaths >= MOST_BOOT_DEATHS:
+            how = "it hangs" if child.aborted_s else str(end)
+            self._fail(f"{child.title} ended {child.boot_deaths} times before it was ready: {how}")
 
     def _murder(self, now_s: float) -> None:
         """Kill children whose heartbeat is old; `_reap` and `_manage` then replace them."""
@@ -220,19 +223,34 @@ class Supervisor:
         """Start who is missing; keep the datagrams away from workers in back-off."""
         if self.phase > Phase.RUNNING:
             return
-        self._respread(now_s)
         header = self.farm.segment.header
         logs.follow(header.log_level)
-        if header.children_asked:
-            self._follow_asked(header.children_asked)
+        if self._crew.follow_asked():
+            self._tell_status()
         if header.stop_requests:
             logger.info("stop by MI")
             self._enter(Phase.GRACEFUL)
             return
+        self._crew.hurry(now_s)
         for child in self.children:
             if not child.pid and not child.is_retired and child.due_s <= now_s:
-                child.spawn()
+                self._spawn(child, now_s)
+        self._crew.spread(now_s)
         self._forward_reload()
+
+    def _spawn(self, child: Child, now_s: float) -> None:
+        """Start a child.  A host without room for it is a reason to stop before the farm is ready;
+        a farm that serves calls goes on without this one and tries again."""
+        if self.phase > Phase.RUNNING:
+            return  # one before it has failed
+        try:
+            child.spawn()
+        except OSError as error:
+            text = f"{child.title} cannot be started: {error.strerror}"
+            if self.phase is Phase.STARTING:
+                self._fail(text)
+            else:
+                logger.error("%s, next try in %.1f s", text, child.put_off(now_s))
 
     def _advance(self, now_s: float) -> None:
         """The only place that moves the farm's phase forward by itself."""
@@ -243,18 +261,36 @@ class Supervisor:
                     self._announce_ready()
             case Phase.RUNNING:
                 self._finish_reload()
-            case Phase.GRACEFUL | Phase.QUICK if now_s >= self._deadline_s and running:
-                names = ", ".join(child.title for child in running)
-                logger.warning("still running after the time to stop, killed: %s", names)
+            case Phase.QUICK if now_s >= self._deadline_s and running:
+                _log_killed(running)
                 self._enter(Phase.KILLING)
             case Phase.GRACEFUL if running:
-                stage = min(child.context.kind.stop_stage for child in running)
-                for child in running:
-                    if child.context.kind.stop_stage == stage and not child.was_told:
-                        child.was_told = True
-                        child.kill(signal.SIGTERM)
+                self._end_by_stage(running, now_s)
         if self.phase > Phase.RUNNING and not running:
             self.phase = Phase.ENDED
+
+    def _end_by_stage(self, running: Sequence[Child], now_s: float) -> None:
+        """Ask the next stage when the one before has ended.
+
+        Who is late is killed and waited for no longer; later stages still have their time, or what
+        the loader has not yet written would be lost.
+        """
+        if now_s >= self._deadline_s:
+            late = [child for child in running if child.was_told]
+            _log_killed(late)
+            if len(late) == len(running):
+                self._enter(Phase.KILLING)
+                return
+            for child in late:
+                child.kill(signal.SIGKILL)
+            running = [child for child in running if not child.was_told]
+        stage = min(child.context.kind.stop_stage for child in running)
+        for child in running:
+            if child.context.kind.stop_stage == stage and not child.was_told:
+                least_s = min(STAGE_S, self.settings.stop_timeout_s)
+                self._deadline_s = max(self._deadline_s, now_s + least_s)
+                child.was_told = True
+                child.kill(signal.SIGTERM)
 
     # -- ready, stop ------------------------------------------------------------------------
 
@@ -271,7 +307,7 @@ class Supervisor:
     def _announce_ready(self) -> None:
         self.phase = Phase.RUNNING
         self._reloads_seen = self._reloads()
-        text = f"ready: {len(self._workers())} workers on {self.farm.where()}"
+        text = f"ready: {len(self._crew)} workers on {self.farm.where()}"
         logger.info("%s (%.2f s after start)", text, time.monotonic() - self._started_s)
         self._notifier.send("READY=1", f"STATUS={text}")
 
@@ -283,6 +319,11 @@ class Supervisor:
             self._enter(Phase.GRACEFUL)
         else:
             self._enter(Phase.QUICK)
+
+    def _fail(self, reason: str) -> None:
+        """What keeps the farm from being ready ends it."""
+        self.failure = reason
+        self._enter(Phase.QUICK)
 
     def _enter(self, phase: Phase) -> None:
         if phase <= self.phase:
@@ -298,86 +339,8 @@ class Supervisor:
                 child.was_told = True
                 child.kill(signum)
 
-    # -- number of workers ------------------------------------------------------------------
-
-    def _workers(self) -> list[Child]:
-        """Workers that are wanted, by rank: always 0..n-1."""
-        return [
-            child
-            for child in self.children
-            if child.context.kind.count is Count.PER_RANK and not child.is_retired
-        ]
-
-    def _follow_asked(self, asked: int) -> None:
-        """A step towards the number that MI has asked for; done, or given up, it is forgotten."""
-        before = len(self._workers())
-        if before < asked:
-            self._more_workers()
-        elif before > asked:
-            self._fewer_workers()
-        if len(self._workers()) in (before, asked):
-            self.farm.segment.header.children_asked = 0
-
-    def _more_workers(self) -> None:
-        workers = self._workers()
-        rank = len(workers)
-        if self.phase > Phase.RUNNING:
-            return
-        if rank >= self.settings.max_children:
-            logger.warning("TTIN: farm.max_children = %d is reached", rank)
-            return
-        try:
-            self.farm.open_rank(rank)
-        except ListenError as error:
-            logger.error("TTIN: %s", error)
-            return
-        retired = (each for each in self.children if each.is_retired and each.rank == rank)
-        child = next(retired, None)
-        if child is None:
-            child = self.farm.worker_place(workers[0].context.kind, rank)
-            self.children.append(child)
-        child.is_retired = False
-        child.was_told = False
-        child.due_s = 0.0
-        child.kill(signal.SIGUSR1)  # it may still be here with calls under way: it stays
-        self._note_size()
-        logger.info("TTIN: %d workers", rank + 1)
-        self._tell_status()
-
-    def _fewer_workers(self) -> None:
-        workers = self._workers()
-        if self.phase > Phase.RUNNING:
-            return
-        if len(workers) <= 1:
-            logger.warning("TTOU: one worker is the least")
-            return
-        child = workers[-1]
-        child.is_retired = True
-        self._respread(time.monotonic())  # nothing new for it before it finishes its queue
-        self._note_size()
-        child.was_told = True
-        child.kill(signal.SIGTERM)
-        logger.info("TTOU: %d workers", len(workers) - 1)
-        self._tell_status()
-
-    def _note_size(self) -> None:
-        """Calls that begin now are owned by so many workers (ds_farm/proxy/_handover.pyx)."""
-        self.farm.segment.header.note_size(len(self._workers()), time.monotonic_ns())
-
-    def _respread(self, now_s: float) -> None:
-        """Datagrams go to workers that are there, or will be at once.
-
-        With all of them in back-off they go to all: a queue is better than a refusal.
-        """
-        workers = self._workers()
-        live = [child.rank for child in workers if not child.is_waiting(now_s)]
-        live = live or [child.rank for child in workers]
-        if (live, len(workers)) != self._spread:
-            self._spread = live, len(workers)
-            self.farm.spread(*self._spread)
-
     def _tell_status(self) -> None:
-        self._notifier.send(f"STATUS={len(self._workers())} workers")
+        self._notifier.send(f"STATUS={len(self._crew)} workers")
 
     # -- reload -----------------------------------------------------------------------------
 
@@ -402,4 +365,4 @@ class Supervisor:
     def _finish_reload(self) -> None:
         if self._reloads() != self._reloads_seen:
             self._reloads_seen = self._reloads()
-            self._notifier.send("READY=1", f"STATUS={len(self._workers())} workers, reloaded")
+            self._notifier.send("READY=1", f"STATUS={len(self._crew)} workers, reloaded")

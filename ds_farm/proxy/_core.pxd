@@ -31,7 +31,7 @@ cdef class Core:
     cdef readonly Relay relay    # None: no transactions
     cdef readonly Handover handover  # None: no other worker
 
-    cdef int receive(self, Inbox inbox, int listener, uint64_t now_ns) except -1
+    cdef int receive(self, Inbox inbox, int listener, int first, uint64_t now_ns) except -1
     cdef int refused(
         self, const unsigned char *sent, int length, const Peer *to, uint64_t now_ns
     ) except -1
@@ -39,7 +39,7 @@ cdef class Core:
     cdef uint64_t next_ns(self) noexcept
     cdef int _renew_request(self) except -1
     cdef void _use_request(self, BaseRequest request)
-    cdef int receive_handed(self, Inbox inbox, uint64_t now_ns) except -1
+    cdef int receive_handed(self, Inbox inbox, int first, uint64_t now_ns) except -1
     cdef int _datagram(
         self, const unsigned char *data, int length, const Peer *source, int listener, int step
     ) except -1

@@ -21,7 +21,7 @@ class Core(Generic[R]):
         out: Outbox,
         make_request: Callable[[], R],
         route: Callable[[R], object],
-        on_error: Callable[[Exception], None],
+        on_error: Callable[[BaseException], None],
         segment: Segment,
         rank: int,
         relay: Relay | None = None,

@@ -15,6 +15,8 @@ from ds_farm.proxy._reply cimport acknowledges_us
 from ds_farm.proxy._request cimport OPEN, BaseRequest
 from ds_farm.proxy._route cimport loosened
 from ds_farm.proxy._wire cimport (
+    OUTGOING,
+    ROOM,
     Inbox,
     Network,
     Outbox,
@@ -24,6 +26,7 @@ from ds_farm.proxy._wire cimport (
 from ds_farm.sip._names cimport (
     ACK,
     BAD_RESPONSE,
+    CANCEL,
     FOREIGN_RESPONSE,
     KEEPALIVE,
     OWN_ACK,
@@ -100,24 +103,27 @@ cdef class Core:
             self._use_request(self._make_request())
         return 0
 
-    cdef int receive(self, Inbox inbox, int listener, uint64_t now_ns) except -1:
-        """Take a batch that came in by one socket; what is to be sent is in `out` then."""
+    cdef int receive(self, Inbox inbox, int listener, int first, uint64_t now_ns) except -1:
+        """Take a batch that came in by one socket, from datagram ``first`` on; what is to be sent is
+        in `out` then.  Returns which is next: not all are taken if there may be no room."""
         cdef int i
         if self.relay is not None:
             self.relay.now_ns = now_ns
-        for i in range(inbox.count):
+        for i in range(first, inbox.count):
             ds_count(&self.counters.received_bytes, inbox.length[i])
             self._datagram(inbox.data[i], inbox.length[i], &inbox.source[i], listener, FRESH)
             self._renew_request()
-        return 0
+            if self.out.count > OUTGOING - ROOM:
+                return i + 1
+        return inbox.count
 
-    cdef int receive_handed(self, Inbox inbox, uint64_t now_ns) except -1:
-        """Take a batch of what other workers hand over."""
+    cdef int receive_handed(self, Inbox inbox, int first, uint64_t now_ns) except -1:
+        """The same of what other workers hand over."""
         cdef const unsigned char *data
         cdef Handed handed
         cdef int i, length
         self.relay.now_ns = now_ns
-        for i in range(inbox.count):
+        for i in range(first, inbox.count):
             length = inbox.length[i]
             data = self.handover.take(inbox.data[i], &length, &handed)
             if data == NULL or handed.listener >= <unsigned int>self.network.count:
@@ -127,7 +133,9 @@ cdef class Core:
             else:
                 self._datagram(data, length, &handed.source, handed.listener, handed.step)
             self._renew_request()
-        return 0
+            if self.out.count > OUTGOING - ROOM:
+                return i + 1
+        return inbox.count
 
     cdef int refused(
         self, const unsigned char *sent, int length, const Peer *to, uint64_t now_ns
@@ -288,10 +296,10 @@ cdef class Core:
         if x.uri.scheme == UNKNOWN_SCHEME:
             request.answer(416, b"Unsupported URI Scheme", b"")
             return 0
-        if x.m.proxy_require and x.m.method != ACK:
+        if x.m.proxy_require and x.m.method != ACK and x.m.method != CANCEL:
             # 16.3 step 5, 20.32: we know no extension that a proxy must understand.
-            request.answer(420, b"Bad Extension", b"Unsupported: " + b" ".join(
-                x.data[x.m.proxy_require:x.m.proxy_require_end].split()) + b"\r\n")
+            known = ", ".join(request.hdr("Proxy-Require")).encode("utf-8", "replace")
+            request.answer(420, b"Bad Extension", b"Unsupported: " + known + b"\r\n")
             return 0
         return self._run_route(request)
 
@@ -308,7 +316,7 @@ cdef class Core:
     cdef int _run_route(self, BaseRequest request) except -1:
         try:
             self._route(request)
-        except Exception as error:
+        except BaseException as error:  # exit() of a script comes as SystemExit
             ds_count(&self.counters.route_errors, 1)
             self._on_error(error)
             if request.stage == OPEN:
@@ -318,6 +326,9 @@ cdef class Core:
             request.answer(500, b"Server Internal Error", b"")
         if request.stage == OPEN:
             self.drop(UNROUTED)
+        if request.transaction != NULL:
+            self.relay.dismiss(request.transaction)
+            request.transaction = NULL
         return 0
 
     cdef int _response_in(

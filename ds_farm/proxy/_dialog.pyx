@@ -7,9 +7,14 @@ import re
 from ds_farm.proxy._exchange cimport MAX_RR_PARAMS
 from ds_farm.proxy._message cimport MessageRequest
 from ds_farm.proxy._route cimport MAX_ROUTES, RouteValue, own_socket, read_routes
+from ds_farm.sip._names cimport Scheme
 from ds_farm.sip._uri cimport Address, Uri, parse_address, parse_uri
 
 from ds_farm.proxy.codes import FAILED
+
+cdef enum Part:
+    """Of a URI, see `_split`."""
+    SCHEME, USER, PASSWORD, HOST, PORT, REST
 
 _RR_PARAMS = re.compile(r"(?:;[A-Za-z0-9_.!~*'()\[\]/:&+$%-]+(?:=[A-Za-z0-9_.!~*'()\[\]/:&+$%-]+)?)*")
 
@@ -32,42 +37,53 @@ cdef class DialogRequest(MessageRequest):
         """Replace the Request-URI; `ru` can be assigned as well.  1, or -1 if it is no URI."""
         return self._rewrite("rewriteuri", str(uri))
 
+    cdef object _replace(self, str function, list parts, int first, int end, object text):
+        """Put a text in the place of some of the Request-URI's parts; all others stay.  1, or -1."""
+        if not parts[HOST] and (first >= HOST or parts[SCHEME].lower() != "tel:"):
+            self.complain(f"{function}: {self.ru!r} has no such part")
+            return FAILED
+        mark = "@" if parts[HOST] else ""
+        parts[first:end] = ["" if text is None else str(text)] + [""] * (end - first - 1)
+        scheme, user, password, *rest = parts
+        userinfo = f"{user}{password}{mark}" if user else ""
+        return self._rewrite(function, f"{scheme}{userinfo}{''.join(rest)}")
+
     def rewritehost(self, host):
-        """Replace the Request-URI's host, and remove its port.  1, or -1."""
-        return self.rewritehostport(host)
+        """Replace the Request-URI's host; a port stays.  1, or -1."""
+        return self._replace("rewritehost", _split(self.ru), HOST, PORT, host)
 
     def rewritehostport(self, hostport):
         """Replace the Request-URI's host and port.  1, or -1."""
-        before, _, after = _split(self.ru)
-        return self._rewrite("rewritehostport", f"{before}{hostport}{after}")
+        return self._replace("rewritehostport", _split(self.ru), HOST, REST, hostport)
 
     def rewriteport(self, port):
         """Replace the Request-URI's port.  1, or -1."""
-        before, hostport, after = _split(self.ru)
-        host = hostport[:hostport.rindex("]") + 1] if "]" in hostport else hostport.partition(":")[0]
-        return self._rewrite("rewriteport", f"{before}{host}:{port}{after}")
+        return self._replace("rewriteport", _split(self.ru), PORT, REST, f":{port}")
 
     def rewriteuser(self, user):
-        """Replace the Request-URI's user part, and remove a password.  1, or -1."""
-        scheme, _, rest = _at_user(self.ru)
-        return self._rewrite("rewriteuser", f"{scheme}{user}@{rest}")
+        """Replace the Request-URI's user part, or remove it (``""``); a password stays with a user,
+        as in OpenSIPS.  1, or -1."""
+        return self._replace("rewriteuser", _split(self.ru), USER, PASSWORD, user)
+
+    def rewriteuserpass(self, user):
+        """Replace the Request-URI's user part and password, ``user[:password]``.  1, or -1."""
+        return self._replace("rewriteuserpass", _split(self.ru), USER, HOST, user)
 
     def prefix(self, text):
         """Put text before the Request-URI's user part.  1, or -1."""
-        scheme, user, rest = _at_user(self.ru)
-        return self._rewrite("prefix", f"{scheme}{text}{user}@{rest}")
+        parts = _split(self.ru)
+        return self._replace("prefix", parts, USER, PASSWORD, f"{text}{parts[USER]}")
 
     def strip(self, count):
         """Remove the first ``count`` characters of the Request-URI's user part.  1, or -1."""
-        scheme, user, rest = _at_user(self.ru)
-        user = user[int(count):]
-        return self._rewrite("strip", f"{scheme}{user}{'@' if user else ''}{rest}")
+        parts = _split(self.ru)
+        return self._replace("strip", parts, USER, PASSWORD, parts[USER][max(0, int(count)):])
 
     def strip_tail(self, count):
         """Remove its last ``count`` characters.  1, or -1."""
-        scheme, user, rest = _at_user(self.ru)
-        user = user[:max(0, len(user) - int(count))]
-        return self._rewrite("strip_tail", f"{scheme}{user}{'@' if user else ''}{rest}")
+        parts = _split(self.ru)
+        kept = max(0, len(parts[USER]) - max(0, int(count)))
+        return self._replace("strip_tail", parts, USER, PASSWORD, parts[USER][:kept])
 
     def revert_uri(self):
         """Back to the Request-URI as received.  1."""
@@ -96,13 +112,27 @@ cdef class DialogRequest(MessageRequest):
 
     def force_send_socket(self, socket):
         """Send it by one of our sockets, ``[proto:]host[:port]``, whatever is selected before or
-        came with it.  Returns 1; -1 if it is none of ours."""
-        cdef int number = self.network.find(str(socket))
+        came with it; by the one that fits, if it is None or empty.  Returns 1; -1 if it is none of
+        ours."""
+        cdef int number
         self.check_open()
+        if not socket:
+            self.x.next_listener = -1
+            return 1
+        number = self.network.find(str(socket))
         if number < 0:
             return FAILED
         self.x.next_listener = number
         return 1
+
+    @property
+    def fs(self):
+        """Our socket that it will be sent by ($fs), ``udp:host:port``; None while that is open."""
+        self.check_open()
+        if self.x.next_listener < 0:
+            return None
+        host, port = self.network.descriptions[self.x.next_listener][:2]
+        return f"udp:[{host}]:{port}" if ":" in host else f"udp:{host}:{port}"
 
     def force_rport(self):
         """Answer to the port that the request came from, as if its Via had asked (RFC 3581).  1."""
@@ -121,7 +151,9 @@ cdef class DialogRequest(MessageRequest):
         text = str(params)
         if text and not text.startswith(";"):
             text = f";{text}"
-        whole = (tag if _RR_PARAMS.fullmatch(tag) else "") + text
+        # Without a tag that does not fit is_direction() does not know, but the dialog stays here.
+        is_fit = _RR_PARAMS.fullmatch(tag) and len(tag) + len(text) <= MAX_RR_PARAMS
+        whole = (tag if is_fit else "") + text
         if not _RR_PARAMS.fullmatch(text) or len(whole) > MAX_RR_PARAMS:
             self.complain(f"record_route: {params!r} are not URI parameters such as ';name=value'")
             return FAILED
@@ -195,20 +227,24 @@ cdef class DialogRequest(MessageRequest):
         return 1 if bool(same_way) == (wanted == "downstream") else FAILED
 
 
-cdef tuple _split(str uri):
-    """A SIP URI as (what is before the host, host and port, what follows)."""
+cdef list _split(str uri):
+    """A URI in the parts of `Part`, each with the mark before it: ``sip:``, ``alice``, ``:secret``,
+    ``example.com``, ``:5070``, ``;lr``.  The number of a tel URI is its user; a URI of another
+    scheme stays whole."""
     cdef Uri parsed
     cdef bytes text = uri.encode()
-    parse_uri(text, 0, len(text), &parsed)
-    return (
-        text[:parsed.host].decode("utf-8", "replace"),
-        text[parsed.host:parsed.hostport_end].decode("utf-8", "replace"),
-        text[parsed.hostport_end:].decode("utf-8", "replace"),
-    )
-
-
-cdef tuple _at_user(str uri):
-    """(scheme with its colon, user, what follows the @)."""
-    before, hostport, after = _split(uri)
-    scheme, _, user = before.partition(":")
-    return f"{scheme}:", user.removesuffix("@").partition(":")[0], hostport + after
+    cdef int end, begin = text.find(b":") + 1
+    cdef list ends = [len(text)] * 5
+    if not parse_uri(text, 0, len(text), &parsed):
+        if parsed.scheme == Scheme.TEL:
+            end = begin + len(re.split(rb"[;?]", text[begin:], maxsplit=1)[0])
+            ends = [begin, end, end, end, end]
+        elif parsed.host:
+            end = parsed.host - 1 if parsed.user_end else begin
+            ends = [begin, parsed.user_end or begin, end, parsed.host_end, parsed.hostport_end]
+    # What follows the @ begins after it.
+    begins = [0, *ends[:2], parsed.host or ends[2], *ends[3:]]
+    return [
+        text[first:last].decode("utf-8", "replace")
+        for first, last in zip(begins, [*ends, len(text)], strict=True)
+    ]

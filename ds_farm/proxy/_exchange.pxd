@@ -35,6 +35,7 @@ cdef struct Exchange:
     Peer next                    # where it goes, if has_next
     int next_listener            # socket to send from, -1: any of the address family
     int slot                     # destination it goes to, -1: none of ours
+    uint64_t address             # number of the address of that destination
     int owner                    # rank of the worker that has its transaction, -1: stateless
     int branch                   # which of the transaction's branches
     const unsigned char *new_uri  # Request-URI to send instead, or NULL

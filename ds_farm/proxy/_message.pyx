@@ -146,13 +146,13 @@ cdef class MessageRequest(BaseRequest):
 
     def remove_hf(self, name, kind=""):
         """Remove all headers of a name, with kind "g" of all names that a pattern such as
-        ``X-*`` matches.  Via, From, To, Call-ID and CSeq stay: a message cannot be without.
-        Returns 1 if something goes; -1 if not."""
+        ``X-*`` matches, with "r" of those that a regular expression does.  Via, From, To, Call-ID
+        and CSeq stay: a message cannot be without.  Returns 1 if something goes; -1 if not."""
         cdef int line, colon, line_end
         cdef bint gone = False
         self.check_open()
-        if "g" in kind:
-            matches = re.compile(translate(name), re.IGNORECASE).match
+        if kind:
+            matches = re.compile(translate(name) if "g" in kind else name, re.IGNORECASE).match
             lines = [
                 each for each in self.lines_of("")
                 if matches(self.x.data[each[0]:each[1]].decode("utf-8", "replace").strip())
@@ -180,6 +180,25 @@ cdef class MessageRequest(BaseRequest):
             return FAILED
         self.reply_headers += lines
         return 1
+
+    def change_reply_status(self, code, reason):
+        """Have a response go on with another status and reason phrase; transactions go by the
+        one that it came with.  Only negative final ones change their class.  Returns 1; -1 if
+        this is no response or the code will not do."""
+        cdef int status = int(code), was
+        cdef bytes line
+        self.check_open()
+        if not self.is_reply:
+            return FAILED
+        was = self.x.m.status
+        line = b"%d %s" % (status, str(reason).encode())
+        if (
+            not 100 <= status <= 699 or b"\r" in line or b"\n" in line
+            or (min(status, was) < 300 and status // 100 != was // 100)
+        ):
+            self.complain(f"change_reply_status: {was} cannot become {code!r} {reason!r}")
+            return FAILED
+        return 1 if self.change(8, find(self.x.data, 8, self.x.m.headers, 13), line) else FAILED
 
     def hdr(self, str name):
         """Values of all headers of that name ($(hdr(name)[*])), in order, folding undone."""

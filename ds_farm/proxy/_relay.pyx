@@ -18,7 +18,7 @@ from ds_farm.proxy._exchange cimport FORWARDED, Exchange
 from ds_farm.proxy._forward cimport OwnBranch, forward_request, unique_part
 from ds_farm.proxy._reply cimport reply
 from ds_farm.proxy._request cimport BaseRequest
-from ds_farm.proxy._sender cimport Sender, rank_of
+from ds_farm.proxy._sender cimport Sender, is_challenge, rank_of
 from ds_farm.proxy._timers cimport (
     Timer,
     timer_cancel,
@@ -45,7 +45,7 @@ from ds_farm.proxy._transaction cimport (
     transaction_free,
     transaction_new,
 )
-from ds_farm.proxy._wire cimport OUTGOING, Outgoing, Peer
+from ds_farm.proxy._wire cimport OUTGOING, ROOM, Outgoing, Peer
 from ds_farm.sip._names cimport ACK, CANCEL, INVITE
 from ds_farm.sip._scan cimport Message
 from shm._native cimport ds_count, ds_store
@@ -55,7 +55,6 @@ from dataclasses import dataclass
 cdef enum:
     NO_MEMORY = 503
     MAX_BRANCHES = 64            # more than any set offers to one call
-    SPARE = 16                   # datagrams of an outbox that a timer's work may need
 
 cdef uint64_t MS = 1000000
 
@@ -106,7 +105,7 @@ cdef class Relay(Sender):
         cdef Transaction *t = transaction_new(&self.table, unique_part(x), x.m.method)
         if t == NULL:
             return NULL
-        if keep(&t.request, &t.request_length, x.data, x.m.length) < 0:
+        if keep(&self.table.pool, &t.request, &t.request_length, x.data, x.m.length) < 0:
             transaction_free(&self.table, &self.wheel, t)
             return NULL
         t.source = x.source
@@ -141,8 +140,8 @@ cdef class Relay(Sender):
         if outcome != FORWARDED:
             return outcome
         item = &self.out.items[self.out.count - 1]
-        b = branch_new(t, x.branch, False)
-        if b == NULL or keep(&b.sent, &b.sent_length, item.data, item.length) < 0:
+        b = branch_new(&self.table, t, x.branch, False)
+        if b == NULL or keep(&self.table.pool, &b.sent, &b.sent_length, item.data, item.length) < 0:
             self.out.count -= 1
             return NO_MEMORY
         t.branch_nr += 1
@@ -150,6 +149,7 @@ cdef class Relay(Sender):
         b.to = item.to
         b.listener = item.listener
         b.slot = x.slot
+        b.address = x.address
         b.resend.kind = BRANCH_RESEND
         b.limit.kind = BRANCH_LIMIT
         b.interval_ns = self.t1_ns
@@ -233,13 +233,15 @@ cdef class Relay(Sender):
     ) except -1:
         cdef Transaction *t = b.transaction
         if b.state > PROCEEDING:
+            if b.state == COMPLETED and t.method == INVITE and not b.is_acknowledged:
+                self._send_cancel(b)  # it had been given up in silence, and rings now
             return True
         b.state = PROCEEDING
         b.status = m.status
         if t.method == INVITE:
             timer_cancel(&self.wheel, &b.resend)
-            if t.is_cancelled:
-                self._send_cancel(b)
+            if t.is_cancelled or t.is_over or t.best_status >= 600:
+                self._send_cancel(b)  # what could not be sent before (9.1; 16.7 steps 5 and 10)
             if not b.cancel_sent:
                 timer_set(
                     &self.wheel, &b.limit, self.now_ns + <uint64_t>t.fr_inv_timeout_ms * MS
@@ -264,7 +266,7 @@ cdef class Relay(Sender):
         if t.method == INVITE:
             # 16.7 step 5: every 2xx goes upstream, also a late or second one (RFC 6026).
             b.state = ACCEPTED
-            forget(&b.sent, &b.sent_length)
+            forget(&self.table.pool, &b.sent, &b.sent_length)
             self._upstream(t, data, m, came_by, 0, self.lump_count, False)
             if not t.is_over:
                 self._complete(t, m.status)
@@ -292,6 +294,8 @@ cdef class Relay(Sender):
         cdef Transaction *t = transaction_find(&self.table, own.key, method)
         cdef Branch *b = NULL if t == NULL else branch_find(t, own.branch, False)
         if b != NULL and b.state < COMPLETED:
+            self.refuse_others(b)
+            self.leave_address(b)
             self.over(b)
             self._close(b, 503, NULL, NULL, -1)
         return 0
@@ -310,16 +314,17 @@ cdef class Relay(Sender):
             return 0
         if t.pending == 0 and t.context == NULL and t.best_status == 0 and data != NULL:
             # The usual case: one branch, and nobody to ask.
-            self._upstream(
-                t, data, m, came_by, 500 if status == 503 else 0, self.lump_count, True
-            )
-            self._complete(t, 500 if status == 503 else status)
+            status = 500 if status == 503 and not self._is_restated() else 0
+            self._upstream(t, data, m, came_by, status, self.lump_count, True)
+            self._complete(t, status if status else m.status)
             return 0
-        if t.best_status == 0 or rank_of(status) < rank_of(t.best_status):
+        if data != NULL and is_challenge(status) and is_challenge(t.best_status):
+            self._add_challenges(t, data, m)
+        elif t.best_status == 0 or rank_of(status) < rank_of(t.best_status):
             t.best_status = status
             t.best_came_by = came_by
             if data == NULL or self._store_best(t, data, m) < 0:
-                forget(&t.best.data, &t.best.length)
+                forget(&self.table.pool, &t.best.data, &t.best.length)
         if status >= 600:
             self._cancel_others(t)
         if t.pending == 0:
@@ -342,7 +347,7 @@ cdef class Relay(Sender):
         cdef Transaction *t
         cdef Branch *b
         while True:
-            if self.out.count > OUTGOING - SPARE:
+            if self.out.count > OUTGOING - ROOM:
                 return 1
             timer = timer_expired(&self.wheel, self.now_ns)
             if timer == NULL:
@@ -375,7 +380,7 @@ cdef class Relay(Sender):
         return wheel_next_ns(&self.wheel)
 
     cdef int _branch_timeout(self, Branch *b) except -1:
-        """Nobody has answered in time: as a 408 (16.8)."""
+        """Nobody has answered in time: as a 408 (16.8).  Or it was refused: as a 503."""
         cdef Transaction *t = b.transaction
         timer_cancel(&self.wheel, &b.resend)
         if b.is_cancel or b.state >= COMPLETED:
@@ -383,8 +388,9 @@ cdef class Relay(Sender):
         if t.method == INVITE and b.state == PROCEEDING and not b.cancel_sent:
             self._send_cancel(b)
             timer_cancel(&self.wheel, &b.limit)
-        if b.slot >= 0:
+        if b.slot >= 0 and not b.is_refused:
             ds_count(&self.destinations[b.slot].timeouts, 1)
+        self.leave_address(b)
         self.over(b)
-        self._close(b, 408, NULL, NULL, -1)
+        self._close(b, 503 if b.is_refused else 408, NULL, NULL, -1)
         return 0

@@ -16,7 +16,7 @@ class RelayRequest(DialogRequest):
         segment: Segment,
         rank: int,
         relay: Relay | None,
-        on_error: Callable[[Exception], None] | None,
+        on_error: Callable[[BaseException], None] | None,
         routes: Mapping[str, Callable[..., object]] | None,
     ) -> None: ...
     def t_newtran(self) -> int: ...

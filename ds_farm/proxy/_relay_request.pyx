@@ -98,7 +98,7 @@ cdef class RelayRequest(DialogRequest):
             self.restore(saved)
             self.restore_knowledge(saved)
             route(self)
-        except Exception as error:
+        except BaseException as error:
             ds_count(&self.counters.route_errors, 1)
             self.on_error(error)
             if not t.is_over and t.pending == 0:
@@ -106,6 +106,7 @@ cdef class RelayRequest(DialogRequest):
         finally:
             self.end()
             self.transaction = NULL
+            self.relay.forget_request(t)
         return 0
 
     cdef bint on_reply(
@@ -136,7 +137,7 @@ cdef class RelayRequest(DialogRequest):
                 route, saved = <object>t.reply_context
                 self.restore_knowledge(saved)
             route(self)
-        except Exception as error:
+        except BaseException as error:
             ds_count(&self.counters.route_errors, 1)
             self.on_error(error)
         finally:
@@ -188,6 +189,8 @@ cdef class RelayRequest(DialogRequest):
             return self.forward()
         if not self.t_newtran() or self.transaction.is_over or self.transaction.is_cancelled:
             return FAILED
+        if self._is_failure and self.transaction.best_status >= 600:
+            return FAILED  # 16.7 step 5: nobody else is asked after a 6xx
         for target in [None, *self._branches]:
             if target is not None:
                 self._aim(target)
@@ -229,13 +232,14 @@ cdef class RelayRequest(DialogRequest):
     cdef object _target(self):
         """Where the request is directed to now."""
         cdef const char *peer = <const char *>&self.x.next
-        return (self.new_ruri, self.dst_uri, self.x.slot, self.x.next_listener, self.x.has_next,
-                peer[:sizeof(Peer)])
+        return (self.new_ruri, self.dst_uri, self.x.slot, self.x.address, self.x.next_listener,
+                self.x.has_next, peer[:sizeof(Peer)])
 
     cdef int _aim(self, target) except -1:
         """Direct it to what `_target` has returned."""
         cdef bytes peer
-        ruri, self.dst_uri, self.x.slot, self.x.next_listener, self.x.has_next, peer = target
+        (ruri, self.dst_uri, self.x.slot, self.x.address, self.x.next_listener, self.x.has_next,
+         peer) = target
         memcpy(&self.x.next, <const char *>peer, sizeof(Peer))
         self.new_ruri = None
         self.x.new_uri = NULL

@@ -13,7 +13,7 @@ from ds_farm.proxy._wire cimport PAYLOAD, Network, Outbox, Peer, put_number, set
 from ds_farm.sip._branch cimport Sip, put_hex, sip_add, sip_finish, sip_start
 from ds_farm.sip._edit cimport Edit, join, settle
 from ds_farm.sip._scan cimport is_via
-from ds_farm.sip._text cimport find, next_line, skip_space, trim_end
+from ds_farm.sip._text cimport find, next_line, same, skip_space, trim_end
 
 
 cdef uint64_t reply_tag(Exchange *x) noexcept nogil:
@@ -81,6 +81,21 @@ cdef int _put_vias(Exchange *x, unsigned char *out, int n) noexcept nogil:
     return n
 
 
+cdef int _put_timestamp(Exchange *x, unsigned char *out, int n) noexcept nogil:
+    """The Timestamp header, which a 100 has from its request (8.2.6.1)."""
+    cdef int line = x.m.headers, line_end, colon, end
+    while line < x.m.body:
+        line_end = next_line(x.data, line, x.m.body)
+        colon = find(x.data, line, line_end, 58)
+        if colon < line_end and same(x.data, line, trim_end(x.data, line, colon), b"Timestamp", 9):
+            end = trim_end(x.data, colon + 1, line_end)
+            n = _put(out, n, b"Timestamp: ", 11)
+            n = _put_value(out, n, x.data, skip_space(x.data, colon + 1, end), end)
+            return _put(out, n, b"\r\n", 2)
+        line = line_end
+    return n
+
+
 cdef int reply(
     Exchange *x, Network network, Outbox out, int status,
     const unsigned char *reason, int reason_length,
@@ -126,6 +141,8 @@ cdef int reply(
         n = _put(datagram, n, b"CSeq: ", 6)
         n = _put_value(datagram, n, x.data, x.m.cseq, x.m.cseq_value_end)
         n = _put(datagram, n, b"\r\n", 2)
+    if status == 100:
+        n = _put_timestamp(x, datagram, n)
     n = _put(datagram, n, <const char *>headers, headers_length)
     n = _put(datagram, n, b"Content-Length: 0\r\n\r\n", 21)
 
@@ -133,7 +150,7 @@ cdef int reply(
     if x.via.maddr and not x.via.fault and response_target(x.data, &x.via, &named) == 0:
         to = named
     elif x.via.rport < 0 and not x.force_rport:
-        port = x.via.port if x.via.port else 5060
+        port = x.via.port if x.via.port > 0 else 5060
         set_port(&to, port)
     sender = network.for_family(to.any.sa_family, x.listener)
     if sender < 0:

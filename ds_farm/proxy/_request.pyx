@@ -213,6 +213,11 @@ cdef class BaseRequest:
         self.set_ruri(text)
 
     @property
+    def ou(self):
+        """Request-URI as received ($ou); empty in a response."""
+        return self.span(self.x.m.uri, self.x.m.uri_end).decode("utf-8", "replace")
+
+    @property
     def du(self):
         """Destination URI ($du), None if it is not set; assign one to send the request there."""
         self.check_open()

@@ -9,8 +9,8 @@ from ds_farm.sip._edit cimport Edit
 
 
 cdef enum:
-    MAX_ROUTES = 16              # values that are looked at; the rest is passed on as it is
-    MAX_ROUTE_EDITS = 20
+    MAX_ROUTES = 64              # values that are looked at; the rest is passed on as it is
+    MAX_ROUTE_EDITS = MAX_ROUTES + 3  # one a line, and three for a strict router
 
 
 cdef struct RouteValue:

@@ -7,7 +7,7 @@ Request-URI, ours at the end of the Route (16.6 step 6).
 from ds_farm.proxy._exchange cimport Exchange
 from ds_farm.proxy._wire cimport Network, Peer, parse_ip
 from ds_farm.sip._edit cimport Edit, replace
-from ds_farm.sip._text cimport find, find_comma, next_line, same, skip_space, trim_end
+from ds_farm.sip._text cimport find, find_address_end, next_line, same, skip_space, trim_end
 from ds_farm.sip._names cimport SIP
 from ds_farm.sip._uri cimport Address, Uri, parse_address, parse_uri
 
@@ -22,7 +22,7 @@ cdef int read_routes(const unsigned char *data, const Exchange *x, RouteValue *v
             end = trim_end(data, colon + 1, line_end)
             start = skip_space(data, colon + 1, end)
             while start < end and count < MAX_ROUTES:
-                comma = find_comma(data, start, end)
+                comma = find_address_end(data, start, end)
                 values[count].line = line
                 values[count].line_end = line_end
                 values[count].start = start

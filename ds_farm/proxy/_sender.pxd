@@ -8,7 +8,7 @@ from ds_farm.proxy._timers cimport Wheel
 from ds_farm.proxy._transaction cimport Branch, Stored, Table, Transaction
 from ds_farm.proxy._wire cimport Network, Outbox, Peer
 from ds_farm.sip._scan cimport Message
-from shm._layout cimport DestinationCounters, Worker
+from shm._layout cimport Destination, DestinationCounters, Worker
 
 
 cdef class Sender:
@@ -19,6 +19,7 @@ cdef class Sender:
     cdef Wheel wheel
     cdef Worker *counters
     cdef DestinationCounters *destinations
+    cdef Destination *shared     # states of destinations, and their addresses in use
     cdef readonly int rank
     cdef uint64_t now_ns
     cdef uint64_t t1_ns, t2_ns, end_ns
@@ -36,15 +37,26 @@ cdef class Sender:
     cdef void _complete(self, Transaction *t, int status) noexcept
     cdef void _store_last(self, Stored *stored) noexcept
     cdef int _store_best(self, Transaction *t, const unsigned char *data, Message *m) noexcept
+    cdef void _add_challenges(self, Transaction *t, const unsigned char *data, Message *m) noexcept
     cdef void _put(self, const unsigned char *data, int length, const Peer *to, int listener, int slot) noexcept
     cdef void _cancel_others(self, Transaction *t) noexcept
     cdef void _send_cancel(self, Branch *b) noexcept
     cdef void _acknowledge(self, Branch *b, const unsigned char *data, Message *m) noexcept
     cdef void note_time(self, Branch *b, uint64_t *classes, uint64_t *total) noexcept
     cdef void over(self, Branch *b) noexcept
+    cdef void leave_address(self, Branch *b) noexcept
+    cdef void forget_request(self, Transaction *t) noexcept
+    cdef void dismiss(self, Transaction *t)
+    cdef bint _is_restated(self) noexcept
+    cdef void refuse_others(self, Branch *refused) noexcept
+    cdef void _refuse_like(self, Transaction *t, Branch *refused) noexcept
     cdef void note_failover(self, Branch *b) noexcept
     cdef void leave_open(self, Transaction *t) noexcept
     cdef void load(self, Transaction *t, Exchange *x) noexcept
+
+
+cdef inline bint is_challenge(int status) noexcept nogil:
+    return status == 401 or status == 407
 
 
 cdef int rank_of(int status) noexcept nogil

@@ -15,6 +15,7 @@ from ds_farm.proxy._forward cimport forward_response
 from ds_farm.proxy._reply cimport reply
 from ds_farm.proxy._timers cimport timer_set, wheel_start
 from ds_farm.proxy._transaction cimport (
+    CALLING,
     BRANCH_LIMIT,
     BRANCH_RESEND,
     COMPLETED,
@@ -27,18 +28,23 @@ from ds_farm.proxy._transaction cimport (
     keep,
     table_end,
     table_start,
+    transaction_free,
 )
-from ds_farm.proxy._wire cimport PAYLOAD, Network, Outbox, Outgoing, Peer
+from ds_farm.proxy._wire cimport PAYLOAD, Network, Outbox, Outgoing, Peer, peer_port, same_ip
 from ds_farm.sip._edit cimport Edit, grown_by, join, settle
 from ds_farm.sip._names cimport INVITE
 from ds_farm.sip._scan cimport Message, scan
-from shm._layout cimport DestinationCounters, Worker
-from shm._native cimport Memory, ds_count, ds_store
+from ds_farm.sip._text cimport find, next_line, same, trim_end
+from shm._layout cimport Destination, DestinationCounters, Worker
+from shm._native cimport Memory, ds_cas, ds_count, ds_store
 
 from ds_farm.dispatch.times import BOUNDS_S
 
 cdef enum:
     CLASSES = 8                  # of response times, the last one beyond all bounds
+    STATUS_AT = 8                # in a response, after "SIP/2.0 "
+    NEIGHBOURS = 256             # transactions before and after one, by their beginning
+    TOGETHER_MS = 100
 
 cdef uint64_t MS = 1000000
 cdef uint64_t BOUNDS_NS[CLASSES]
@@ -58,6 +64,7 @@ cdef class Sender:
         self.rank = rank
         self.counters = <Worker *>memory.at(segment.worker(rank).base)
         self.destinations = <DestinationCounters *>memory.at(segment.counters(rank, 0).base)
+        self.shared = <Destination *>memory.at(segment.destination(0).base)
         self.t1_ns = timers.t1_ms * MS
         self.t2_ns = timers.t2_ms * MS
         self.end_ns = 64 * self.t1_ns
@@ -142,26 +149,48 @@ cdef class Sender:
             ds_store(&self.counters.unfinished, self.unfinished)
         t.is_over = True
         t.best_status = 0
-        forget(&t.best.data, &t.best.length)
+        forget(&self.table.pool, &t.best.data, &t.best.length)
         Py_XDECREF(t.context)
         t.context = NULL
-        if t.pending == 0:
-            forget(&t.request, &t.request_length)
+        if self.request.x.data != t.request:  # else a failure route reads it
+            self.forget_request(t)
         while b != NULL:
             if b.state >= COMPLETED and t.method != INVITE:
-                forget(&b.sent, &b.sent_length)
+                forget(&self.table.pool, &b.sent, &b.sent_length)
             b = b.next
         if t.method == INVITE and status >= 300:
             t.interval_ns = self.t1_ns
             timer_set(&self.wheel, &t.resend, self.now_ns + self.t1_ns)
         elif t.method == INVITE:
-            forget(&t.reply.data, &t.reply.length)
+            forget(&self.table.pool, &t.reply.data, &t.reply.length)
         timer_set(&self.wheel, &t.end, self.now_ns + self.end_ns)
+
+    cdef void forget_request(self, Transaction *t) noexcept:
+        """Give the text of a request back that nobody needs any more."""
+        if t.is_over and t.pending == 0:
+            forget(&self.table.pool, &t.request, &t.request_length)
+
+    cdef void dismiss(self, Transaction *t):
+        """After the routing function: what has neither a branch nor an answer, because neither fits
+        a datagram, would stay for ever.  It is as if it had never come; so may the next one be."""
+        if t.pending == 0 and not t.is_over:
+            self.unfinished -= 1
+            transaction_free(&self.table, &self.wheel, t)
+            ds_store(&self.counters.unfinished, self.unfinished)
+            ds_store(&self.counters.transactions, self.table.count)
+
+    cdef bint _is_restated(self) noexcept:
+        """Whether a reply route has given the response under way another status."""
+        cdef int i
+        for i in range(self.lump_count):
+            if self.request.x.lumps[i].start == STATUS_AT:
+                return True
+        return False
 
     cdef void _store_last(self, Stored *stored) noexcept:
         """Keep the datagram that was put out last."""
         cdef Outgoing *item = &self.out.items[self.out.count - 1]
-        if keep(&stored.data, &stored.length, item.data, item.length) == 0:
+        if keep(&self.table.pool, &stored.data, &stored.length, item.data, item.length) == 0:
             stored.to = item.to
             stored.listener = item.listener
 
@@ -176,8 +205,36 @@ cdef class Sender:
             room = self.out.begin()
             if room != NULL and m.length + grown_by(edits, count) <= PAYLOAD:
                 count = join(data, 0, m.length, edits, count, room)
-                return keep(&t.best.data, &t.best.length, room, count)
-        return keep(&t.best.data, &t.best.length, data, m.length)
+                return keep(&self.table.pool, &t.best.data, &t.best.length, room, count)
+        return keep(&self.table.pool, &t.best.data, &t.best.length, data, m.length)
+
+    cdef void _add_challenges(
+        self, Transaction *t, const unsigned char *data, Message *m
+    ) noexcept:
+        """16.7 step 7: the best response, a 401 or 407, has the challenges of the others as well."""
+        cdef Message best
+        cdef unsigned char *room = self.out.begin()
+        cdef int line = m.headers, line_end, name_end, n
+        if (
+            room == NULL or t.best.data == NULL or t.best.length + m.body > PAYLOAD
+            or scan(t.best.data, t.best.length, &best)
+        ):
+            return
+        n = best.vias_end
+        memcpy(room, t.best.data, n)
+        while line < m.body:
+            line_end = next_line(data, line, m.body)
+            name_end = trim_end(data, line, find(data, line, line_end, 58))
+            if (
+                same(data, line, name_end, b"WWW-Authenticate", 16)
+                or same(data, line, name_end, b"Proxy-Authenticate", 18)
+            ):
+                memcpy(room + n, data + line, line_end - line)
+                n += line_end - line
+            line = line_end
+        memcpy(room + n, t.best.data + best.vias_end, t.best.length - best.vias_end)
+        n += t.best.length - best.vias_end
+        keep(&self.table.pool, &t.best.data, &t.best.length, room, n)
 
     cdef void _put(
         self, const unsigned char *data, int length, const Peer *to, int listener, int slot
@@ -199,8 +256,8 @@ cdef class Sender:
         if datagram == NULL or b.sent_length + 64 > PAYLOAD:
             return
         n = cancel_of(b.sent, b.sent_length, datagram)
-        c = branch_new(b.transaction, b.index, True)
-        if n < 0 or c == NULL or keep(&c.sent, &c.sent_length, datagram, n) < 0:
+        c = branch_new(&self.table, b.transaction, b.index, True)
+        if n < 0 or c == NULL or keep(&self.table.pool, &c.sent, &c.sent_length, datagram, n) < 0:
             return
         b.cancel_sent = True
         c.to = b.to
@@ -230,12 +287,12 @@ cdef class Sender:
                 self._put(b.sent, b.sent_length, &b.to, b.listener, -1)
             return
         datagram = self.out.begin()
-        if datagram == NULL or b.sent == NULL or b.sent_length + m.length + 64 > PAYLOAD:
+        if datagram == NULL or b.sent == NULL or b.sent_length + m.to_end - m.to + 64 > PAYLOAD:
             return
         n = ack_of(b.sent, b.sent_length, data, m, datagram)
         if n < 0:
             return
-        b.is_acknowledged = keep(&b.sent, &b.sent_length, datagram, n) == 0
+        b.is_acknowledged = keep(&self.table.pool, &b.sent, &b.sent_length, datagram, n) == 0
         self.out.commit(n, &b.to, b.listener, -1)
 
     # -- what destinations are counted by
@@ -253,6 +310,41 @@ cdef class Sender:
         """A branch has ended; of the last life's there may be none."""
         if b.slot >= 0 and self.destinations[b.slot].open:
             ds_store(&self.destinations[b.slot].open, self.destinations[b.slot].open - 1)
+
+    cdef void leave_address(self, Branch *b) noexcept:
+        """Nothing came from where a branch went: the destination's next address is in use now, if
+        nobody else has found out (RFC 3263 4.3; one who has swapped the number is enough)."""
+        if b.slot >= 0 and b.state == CALLING:
+            ds_cas(&self.shared[b.slot].address, b.address, b.address + 1)
+
+    cdef void refuse_others(self, Branch *refused) noexcept:
+        """What went where a branch was refused, shortly before or after, is refused as well, with
+        the next tick: of datagrams that left together ICMP answers the first alone, and of many in
+        a short time only some (RFC 1812 4.3.2.8)."""
+        cdef Transaction *t = refused.transaction.older
+        cdef int n = 0
+        while t != NULL and n < NEIGHBOURS:
+            self._refuse_like(t, refused)
+            t = t.older
+            n += 1
+        t, n = refused.transaction.newer, 0
+        while t != NULL and n < NEIGHBOURS:
+            self._refuse_like(t, refused)
+            t = t.newer
+            n += 1
+
+    cdef void _refuse_like(self, Transaction *t, Branch *refused) noexcept:
+        cdef Branch *b = t.branches
+        while b != NULL:
+            if (
+                b.state == CALLING and not b.is_cancel and not b.is_refused
+                and b.sent_ns < refused.sent_ns + TOGETHER_MS * MS
+                and refused.sent_ns < b.sent_ns + TOGETHER_MS * MS
+                and same_ip(&b.to, &refused.to) and peer_port(&b.to) == peer_port(&refused.to)
+            ):
+                b.is_refused = True
+                timer_set(&self.wheel, &b.limit, self.now_ns)
+            b = b.next
 
     cdef void note_failover(self, Branch *b) noexcept:
         """A new branch: if the one before it has failed, its destination has lost the request."""

@@ -1,6 +1,6 @@
 """Transactions of one worker: the structs, and the table that finds them.
 
-Cost: a transaction is three allocations (itself with its first branch, the request as received,
+Cost: a transaction is three pieces of memory (itself with its first branch, the request as received,
 the datagram as sent), found by one look into a table.  No Python object, unless a routing function
 wants to hear of it again.
 """
@@ -8,6 +8,7 @@ wants to hear of it again.
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 
+from ds_farm.proxy._pool cimport Pool
 from ds_farm.proxy._timers cimport Timer, Wheel
 from ds_farm.proxy._wire cimport Peer
 
@@ -36,10 +37,12 @@ cdef struct Branch:              # a client transaction
     Peer to
     int listener
     int slot                     # destination, -1: none of ours
+    uint64_t address             # number of its address
     int index                    # last part of its Via branch
     int state
     int status                   # of the last response, 408 if none came in time
     bint is_cancel               # the transaction of a CANCEL
+    bint is_refused              # ends with its limit, which is near, as one that nobody listened to
     bint cancel_sent
     bint is_acknowledged         # `sent` is the ACK of a negative response
     uint64_t interval_ns         # of the next retransmission
@@ -69,6 +72,7 @@ cdef struct Transaction:         # a server transaction with its branches
     Peer source
     int listener
     Branch *branches             # newest first
+    Branch first                 # the oldest one, as most have no other
     int branch_nr
     int pending                  # branches without a final response
     int method
@@ -87,9 +91,13 @@ cdef struct Transaction:         # a server transaction with its branches
 cdef struct Table:
     Transaction **buckets
     uint64_t mask
+    Transaction **former         # buckets before it grew, while some are still to be moved
+    uint64_t former_mask
+    uint64_t moved               # of the former ones
     uint64_t count
     Transaction *newest
     Transaction *oldest
+    Pool pool                    # all memory but that of buckets
 
 
 cdef int table_start(Table *table) except -1
@@ -97,7 +105,9 @@ cdef void table_end(Table *table, Wheel *wheel)
 cdef Transaction *transaction_new(Table *table, uint64_t key, int method) noexcept nogil
 cdef Transaction *transaction_find(Table *table, uint64_t key, int method) noexcept nogil
 cdef void transaction_free(Table *table, Wheel *wheel, Transaction *t)
-cdef Branch *branch_new(Transaction *t, int index, bint is_cancel) noexcept nogil
+cdef Branch *branch_new(Table *table, Transaction *t, int index, bint is_cancel) noexcept nogil
 cdef Branch *branch_find(Transaction *t, int index, bint is_cancel) noexcept nogil
-cdef int keep(unsigned char **where, int *length, const unsigned char *data, int n) noexcept nogil
-cdef void forget(unsigned char **where, int *length) noexcept nogil
+cdef int keep(
+    Pool *pool, unsigned char **where, int *length, const unsigned char *data, int n
+) noexcept nogil
+cdef void forget(Pool *pool, unsigned char **where, int *length) noexcept nogil

@@ -58,8 +58,9 @@ cdef struct Listener:
 
 
 cdef enum:
-    BATCH = 64                   # datagrams a system call
-    OUTGOING = 256               # datagrams to send that a batch and its timers may cause
+    BATCH = 128                  # datagrams a system call
+    OUTGOING = 512               # datagrams that leave in one go
+    ROOM = 66                    # of them, for what one message or timer may cause
     DATAGRAM = 65536             # no UDP datagram is longer
     PAYLOAD = 65507              # what fits one over IPv4
 

@@ -15,7 +15,8 @@ cdef class Inbox:
     def __cinit__(self):
         # A stride that is no power of two: else the heads of all messages would fall into the
         # same few cache sets.
-        cdef size_t i, stride = DATAGRAM + 64 * 17
+        cdef size_t stride = DATAGRAM + 64 * 17
+        cdef int i
         self._buffers = <unsigned char *>malloc(BATCH * stride)
         if self._buffers == NULL:
             raise MemoryError

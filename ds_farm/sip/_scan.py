@@ -107,12 +107,11 @@ def scan(data, length, m):
                 line_end += 1
             if line_end >= length or (data[line_end] != 32 and data[line_end] != 9):
                 break
-        start = find(data, pos, line_end, 58)
+        start = name_end = find(data, pos, line_end, 58)
         if start == line_end:
             m.fault = m.fault or Fault.HEADER
             pos = line_end
             continue
-        name_end = start
         while name_end > pos and (data[name_end - 1] == 32 or data[name_end - 1] == 9):
             name_end -= 1
         if name_end == pos:
@@ -234,7 +233,7 @@ def _take(data, id, line, line_end, start, end, m):
             return Fault.CONTENT_LENGTH
         return Fault.NONE
     if id == PROXY_REQUIRE:
-        if not m.proxy_require:
+        if not m.proxy_require and end > start:
             m.proxy_require = start
             m.proxy_require_end = end
     elif id == AUTHORIZATION:
@@ -316,10 +315,7 @@ def _missing(m):
 def header_id(data, start, end):
     """Which header a name is: in any case, long or compact (7.3.3); UNKNOWN for the rest."""
     n: cython.int = end - start
-    c: cython.int
-    if n < 1:
-        return UNKNOWN
-    c = data[start] | 32
+    c: cython.int = data[start] | 32 if n > 0 else 0
     if n == 1:
         if c == 118:
             return VIA
@@ -343,17 +339,13 @@ def header_id(data, start, end):
     if n == 12:
         return MAX_FORWARDS if c == 109 and same(data, start, end, b"Max-Forwards", 12) else UNKNOWN
     if n == 14:
-        return (
-            CONTENT_LENGTH if c == 99 and same(data, start, end, b"Content-Length", 14) else UNKNOWN
-        )
+        return CONTENT_LENGTH if same(data, start, end, b"Content-Length", 14) else UNKNOWN
     if n == 5:
         return ROUTE if c == 114 and same(data, start, end, b"Route", 5) else UNKNOWN
     if n == 13:
         if c == 112 and same(data, start, end, b"Proxy-Require", 13):
             return PROXY_REQUIRE
-        return (
-            AUTHORIZATION if c == 97 and same(data, start, end, b"Authorization", 13) else UNKNOWN
-        )
+        return AUTHORIZATION if same(data, start, end, b"Authorization", 13) else UNKNOWN
     if n == 19 and c == 112 and same(data, start, end, b"Proxy-Authorization", 19):
         return PROXY_AUTHORIZATION
     return UNKNOWN
@@ -367,18 +359,17 @@ def is_via(data, start, end):
 def method_id(data, start, end):
     """Method of a token; methods are case-sensitive (7.1)."""
     n: cython.int = end - start
-    c: cython.int = data[start] if n else 0
-    if n == 6 and c == 73 and same(data, start, end, b"INVITE", 6):
+    if n == 6 and same(data, start, end, b"INVITE", 6):
         id = Method.INVITE
-    elif n == 3:
-        id = Method.ACK if c == 65 and same(data, start, end, b"ACK", 3) else Method.OTHER
-        if c == 66 and same(data, start, end, b"BYE", 3):
-            id = Method.BYE
-    elif n == 6 and c == 67 and same(data, start, end, b"CANCEL", 6):
+    elif n == 3 and same(data, start, end, b"ACK", 3):
+        id = Method.ACK
+    elif n == 3 and same(data, start, end, b"BYE", 3):
+        id = Method.BYE
+    elif n == 6 and same(data, start, end, b"CANCEL", 6):
         id = Method.CANCEL
-    elif n == 7 and c == 79 and same(data, start, end, b"OPTIONS", 7):
+    elif n == 7 and same(data, start, end, b"OPTIONS", 7):
         id = Method.OPTIONS
-    elif n == 8 and c == 82 and same(data, start, end, b"REGISTER", 8):
+    elif n == 8 and same(data, start, end, b"REGISTER", 8):
         id = Method.REGISTER
     elif n == 4 and same(data, start, end, b"INFO", 4):
         id = Method.INFO

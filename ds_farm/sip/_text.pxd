@@ -9,6 +9,7 @@ from posix.strings cimport strncasecmp
 
 cdef int next_line(const unsigned char *data, int start, int length) noexcept nogil
 cdef int find_comma(const unsigned char *data, int start, int end) noexcept nogil
+cdef int find_address_end(const unsigned char *data, int start, int end) noexcept nogil
 cdef int trim_end(const unsigned char *data, int start, int end) noexcept nogil
 cdef int number(const unsigned char *data, int start, int end, int limit) noexcept nogil
 

@@ -63,6 +63,27 @@ def find_comma(data, start, end):
     return end
 
 
+def find_address_end(data, start, end):
+    """Offset of the comma behind an address: outside quotes and <>, within which a URI may have
+    one (RFC 3261 19.1.2); ``end`` if there is none."""
+    i: cython.int = start
+    quoted: cython.bint = False
+    while i < end:
+        if quoted:
+            if data[i] == 92:
+                i += 1
+            elif data[i] == 34:
+                quoted = False
+        elif data[i] == 34:
+            quoted = True
+        elif data[i] == 60:
+            i = find(data, i, end, 62)
+        elif data[i] == 44:
+            return i
+        i += 1
+    return end
+
+
 def trim_end(data, start, end):
     """``end`` moved back over white space."""
     while end > start and (

@@ -66,7 +66,7 @@ def _run(
     farm, places = _start_farm(stage.config, stack)
     for destination in stage.destinations:
         destination.start()
-    segment = stack.enter_context(_attached(farm.name))
+    segment = stack.enter_context(status.attach(farm.name))
     caller = _caller(places, rate)
     stack.callback(caller.close)
     scene = _Scene(segment, places, caller, rate)
@@ -161,15 +161,6 @@ def _caller(places: Places, rate: int) -> Caller:
     host, port = places.sip
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return Caller(family, ("::1" if ":" in host else "127.0.0.1", 0), (host, port), rate)
-
-
-@contextmanager
-def _attached(name: str) -> Iterator[Segment]:
-    segment = status.attach(name)
-    try:
-        yield segment
-    finally:
-        segment.close()
 
 
 @contextmanager

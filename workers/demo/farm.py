@@ -25,7 +25,7 @@ from shm.errors import SegmentError
 from shm.segment import Segment
 
 READY_TIMEOUT_S = 20.0
-STOP_MARGIN_S = 5.0
+STOP_MARGIN_S = 10.0
 LOG_LINES_SHOWN = 20
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
