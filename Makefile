@@ -8,8 +8,8 @@ export PYTHON
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 INSTALLED := $(VENV)/.installed
 COMPILED := $(VENV)/.compiled
-# Two files of tests at a time: they wait for timers more than they compute.  BESIDE= for one.
-BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
+# Three files of tests at a time: they wait for timers more than they compute.  BESIDE= for one.
+BESIDE := -n 3 --dist loadfile --no-loadscope-reorder
 PXD := $(shell find ds_farm workers shm -name '*.pxd')
 PYX := $(shell find ds_farm workers shm -name '*.pyx')
 CYTHON := $(PYX) $(PXD) $(wildcard $(PXD:.pxd=.py))

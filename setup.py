@@ -29,6 +29,7 @@ MODULES = [
     "ds_farm/proxy/_forward.pyx",
     "ds_farm/proxy/_derived.pyx",
     "ds_farm/proxy/_timers.pyx",
+    "ds_farm/proxy/_pool.pyx",
     "ds_farm/proxy/_transaction.pyx",
     "ds_farm/proxy/_reply.pyx",
     "ds_farm/proxy/_request.pyx",
@@ -44,6 +45,7 @@ MODULES = [
     "ds_farm/script/_selector.pyx",
     "ds_farm/script/_failover.pyx",
     "ds_farm/script/_request.pyx",
+    "workers/_sending.pyx",
     "workers/_udp.pyx",
     "ds_farm/dispatch/_hash.py",
     "ds_farm/dispatch/_select.py",
@@ -56,6 +58,7 @@ DIRECTIVES = {
     "wraparound": False,
     "cdivision": True,
     "initializedcheck": False,
+    "auto_pickle": False,  # nothing of the core is ever copied to another process
     "embedsignature": True,
     "freethreading_compatible": False,
     "linetrace": TRACE,

@@ -1,4 +1,4 @@
-"""The families of errors: what the operator did, what a peer did, what the segment holds.
+"""The families of errors: what the operator did, what the database did.
 
 Anything else that is raised is a bug of ours; it ends the process loudly and the supervisor
 starts another one.
@@ -17,14 +17,3 @@ class ConfigError(FarmError):
 
 class DatabaseError(FarmError):
     """The database cannot be reached or does not answer; trying again later may help."""
-
-
-class RemoteError(FarmError):
-    """A peer sent what RFC 3261 does not allow.
-
-    ``status_hint`` is the SIP status code to answer with, 0 to drop the message.
-    """
-
-    def __init__(self, reason: str, status_hint: int = 400) -> None:
-        super().__init__(reason)
-        self.status_hint = status_hint

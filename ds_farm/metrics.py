@@ -10,10 +10,12 @@ with 0 as soon as a table names their destination.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from ds_farm import table_metrics
+from ds_farm.dispatch.model import Discard, LoadError
 from ds_farm.dispatch.registry import Registry
 from ds_farm.dispatch.times import WAIT_BOUNDS_S
 from ds_farm.metric import Family, Metric, Sample, histogram
@@ -46,7 +48,14 @@ RELOAD_TIME = Metric(
     "ds_farm_config_last_reload_success_timestamp_seconds",
     "When a table was published last.",
 )
-DISCARDED = Metric("ds_farm_config_discarded_rows", "Rows of the database that were skipped.")
+LOAD_ERRORS = Metric(
+    "ds_farm_load_errors_total", "Attempts to load the table that failed.", ("reason",)
+)
+DISCARDED = Metric(
+    "ds_farm_config_discarded_rows",
+    "Rows of the database that were left out, by what is wrong with them.",
+    ("reason",),
+)
 DATABASE_UP = Metric("ds_farm_database_up", "1 if the loader reached every database last time.")
 FLUSH_DUE = Metric(
     "ds_farm_flush_pending", "Changed states that the last turn of the flusher could not write."
@@ -68,7 +77,11 @@ STEERING = Metric(
     "Constant 1: how a datagram gets to a worker: random, handover, ebpf.",
     ("by",),
 )
-CONFIGURED = Metric("ds_farm_workers_configured", "SIP workers that the configuration asks for.")
+CONFIGURED = Metric(
+    "ds_farm_workers_configured",
+    "SIP workers that there are to be: farm.children, or what `ds-farm children`, TTIN and TTOU "
+    "have made of it.",
+)
 WORKERS = Metric("ds_farm_workers", "SIP workers by what they do.", ("state",))
 RESTARTS = Metric(
     "ds_farm_process_restarts_total",
@@ -110,6 +123,14 @@ WORKER_ROUTE_ERRORS = Metric(
 )
 WORKER_SEND_ERRORS = Metric(
     "ds_farm_worker_send_errors_total", "Datagrams that the kernel would not send.", _W
+)
+WORKER_JOINED = Metric(
+    "ds_farm_worker_joined_datagrams_total",
+    "Datagrams sent behind another one for the same address, in one pass through the kernel.",
+    _W,
+)
+WORKER_UNKNOWN_SETS = Metric(
+    "ds_farm_worker_unknown_sets_total", "Selections from a set that the table does not have.", _W
 )
 WORKER_QUEUE = Metric(
     "ds_farm_worker_queue_bytes", "Datagrams that wait in the kernel for it, as of this second.", _W
@@ -168,14 +189,13 @@ class Build:
     version: str
     python: str
     native: bool
-    workers_configured: int
 
 
 def collect(segment: Segment, registry: Registry, build: Build, now_ns: int) -> Iterator[Family]:
     """Every metric with its samples now.  ``now_ns`` is CLOCK_MONOTONIC."""
     table = registry.table()
     yield from _farm(segment, build)
-    yield from _processes(segment, build, now_ns)
+    yield from _processes(segment, now_ns)
     yield from _workers(segment)
     yield from table_metrics.of_sets(segment, table, registry)
     yield from table_metrics.of_destinations(segment, table)
@@ -195,7 +215,8 @@ def _farm(segment: Segment, build: Build) -> Iterator[Family]:
     )
     yield RELOAD_OK, [((), header.reload_successful)]
     yield RELOAD_TIME, [((), header.last_reload_ns / 1e9)]
-    yield DISCARDED, [((), header.rows_skipped)]
+    yield LOAD_ERRORS, _by_reason(LoadError, header.words("load_errors"))
+    yield DISCARDED, _by_reason(Discard, header.words("discarded"))
     yield DATABASE_UP, [((), header.database_up)]
     yield STEERING, [((By(header.steering).name.lower(),), 1)]
     yield FLUSH_DUE, [((), header.flush_due)]
@@ -216,7 +237,11 @@ def _farm(segment: Segment, build: Build) -> Iterator[Family]:
     yield MI_REQUESTS, [((), header.mi_requests)]
 
 
-def _processes(segment: Segment, build: Build, now_ns: int) -> Iterator[Family]:
+def _by_reason(reasons: type[IntEnum], counts: Sequence[int]) -> list[Sample]:
+    return [((each.name.lower(),), counts[each]) for each in reasons]
+
+
+def _processes(segment: Segment, now_ns: int) -> Iterator[Family]:
     states = dict.fromkeys(WORKER_STATES, 0)
     for state in worker_states(segment, now_ns):
         states[state] += 1
@@ -225,7 +250,7 @@ def _processes(segment: Segment, build: Build, now_ns: int) -> Iterator[Family]:
         view = segment.process(index)
         if view.role not in (Role.NONE, Role.WORKER):
             restarts.append(((Role(view.role).name.lower(),), max(0, view.starts - 1)))
-    yield CONFIGURED, [((), build.workers_configured)]
+    yield CONFIGURED, [((), segment.header.workers)]
     yield WORKERS, [((state,), count) for state, count in states.items()]
     yield RESTARTS, restarts
 
@@ -261,6 +286,8 @@ def _worker(segment: Segment, rank: int) -> Iterator[tuple[Metric, tuple[str, ..
     yield WORKER_BYTES, ("sent",), view.sent_bytes
     yield WORKER_ROUTE_ERRORS, (), view.route_errors
     yield WORKER_SEND_ERRORS, (), view.send_errors
+    yield WORKER_JOINED, (), view.joined
+    yield WORKER_UNKNOWN_SETS, (), view.unknown_sets
     yield WORKER_QUEUE, (), view.queued_bytes
     yield WORKER_QUEUE_LIMIT, (), view.queue_limit_bytes
     yield WORKER_KERNEL_DROPS, (), view.kernel_drops

@@ -20,6 +20,7 @@ from shm._native import FIELDS, SIZES
 from shm.layout import Role
 from shm.segment import Segment
 
+ALGORITHMS = (*map(str, range(10)), "X")
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "6xx")
 _S = ("partition", "set")
 _D = ("partition", "set", "destination")
@@ -27,7 +28,12 @@ _D = ("partition", "set", "destination")
 SET_DESTINATIONS = Metric("ds_farm_set_destinations", "Destinations by state.", (*_S, "state"))
 SET_CURSOR = Metric("ds_farm_set_cursor", "Round-robin picks since the set was first loaded.", _S)
 SET_SELECTIONS = Metric(
-    "ds_farm_set_selections_total", "Selections, and whether they found one.", (*_S, "result")
+    "ds_farm_set_selections_total",
+    "Selections that found a destination, by the number of the algorithm that did it; X: another.",
+    (*_S, "algorithm"),
+)
+SET_FAILURES = Metric(
+    "ds_farm_set_selection_failures_total", "Selections that found no destination to use.", _S
 )
 
 SELECTED = Metric("ds_farm_destination_selected_total", "Picks by an algorithm.", _D)
@@ -82,26 +88,38 @@ ADDRESSES = Metric(
     "ds_farm_destination_addresses", "IP addresses that it has; 0: its name does not resolve.", _D
 )
 
+ADDRESS = Metric(
+    "ds_farm_destination_address_in_use",
+    "Which of them requests go to, from 0: a dead one gives way to the next.",
+    _D,
+)
+
 METRICS = tuple(each for each in list(globals().values()) if isinstance(each, Metric))
 """All of them, in the order of exposition."""
 
 
 def of_sets(segment: Segment, table: Table, registry: Registry) -> Iterator[Family]:
     counters = _Sums(segment, "SetCounters", segment.header.sets_used)
-    selected, refused = counters.column("selections"), counters.column("failures")
+    selected = [counters.column("selections", index) for index in range(len(ALGORITHMS))]
+    refused = counters.column("failures")
     by_state: list[Sample] = []
     cursors: list[Sample] = []
     selections: list[Sample] = []
+    failures: list[Sample] = []
     for one in table.sets:
         labels = (one.partition, str(one.id))
         states = [registry.state(destination.slot) for destination in one.destinations]
         by_state += [((*labels, s.name.lower()), states.count(s)) for s in State]
         cursors.append((labels, segment.set(one.slot).cursor))
-        selections.append(((*labels, "ok"), selected[one.slot]))
-        selections.append(((*labels, "no_active"), refused[one.slot]))
+        selections += [
+            ((*labels, name), counts[one.slot])
+            for name, counts in zip(ALGORITHMS, selected, strict=True)
+        ]
+        failures.append((labels, refused[one.slot]))
     yield SET_DESTINATIONS, by_state
     yield SET_CURSOR, cursors
     yield SET_SELECTIONS, selections
+    yield SET_FAILURES, failures
 
 
 def of_destinations(segment: Segment, table: Table) -> Iterator[Family]:
@@ -147,7 +165,11 @@ def of_destinations(segment: Segment, table: Table) -> Iterator[Family]:
     yield CONSECUTIVE_FAILURES, [series.column([w[1] for w in words])]
     yield WEIGHT, [series.column([record.weight for record in series.records])]
     yield PRIORITY, [series.column([record.priority for record in series.records])]
-    yield ADDRESSES, [series.column([len(record.addresses) for record in series.records])]
+    counts = [len(record.addresses) for record in series.records]
+    yield ADDRESSES, [series.column(counts)]
+    numbers = series.firsts(hot.column("address"))
+    in_use = [number % max(1, count) for number, count in zip(numbers, counts, strict=True)]
+    yield ADDRESS, [series.column(in_use)]
     yield from probe_samples.of_destinations(segment, series)
 
 

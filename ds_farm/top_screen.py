@@ -27,15 +27,15 @@ WIDE = 110
 """Columns of a terminal that has room for everything."""
 
 BUSY, VERY_BUSY = 0.5, 0.8
-OTHER_LINES = 9
-"""What stands on the screen besides rows: title, heads, frames, the last line."""
+OTHER_LINES = 10
+"""What stands on the screen besides rows: title, two heads, their frames, the last line."""
 
 
 def screen(before: Look, after: Look, width: int, height: int) -> Group:
     """All of it, in ``height`` lines if there is room for at least a row of each."""
     workers = worker_rates(before, after)
     rates = destination_rates(before, after)
-    room = max(3, height - OTHER_LINES - min(len(workers), max(3, height // 3)))
+    room = max(1, height - OTHER_LINES - min(len(workers), max(3, height // 3)))
     is_wide = width >= WIDE
     return Group(
         _title(after, workers, rates),
@@ -92,11 +92,12 @@ def _destinations(
     rates: dict[DestinationKey, DestinationRate], room: int, is_wide: bool
 ) -> Table | Group:
     table = _table()
+    # Rich takes room away from columns that may wrap: the URI gives way, and nothing else.
     if is_wide:
-        table.add_column("partition")
-    table.add_column("set", justify="right")
-    table.add_column("destination", overflow="ellipsis", no_wrap=True, ratio=1 if is_wide else None)
-    table.add_column("state")
+        table.add_column("partition", no_wrap=True)
+    table.add_column("set", justify="right", no_wrap=True)
+    table.add_column("destination")
+    table.add_column("state", no_wrap=True)
     heads = ["req/s", "share", "open", "fail/s", "RTT ms"]
     for head in heads if is_wide else [*heads[:2], *heads[3:]]:
         table.add_column(head, justify="right", no_wrap=True)
@@ -121,7 +122,7 @@ def _destination(key: DestinationKey, rate: DestinationRate, is_wide: bool) -> l
     cells: list[str | Text] = [Text(partition)] if is_wide else []
     cells += [
         str(set_id),
-        Text(uri),
+        Text(uri, overflow="ellipsis", no_wrap=True),
         Text(now.state.name.lower(), style=STATE_STYLES[now.state]),
         f"{rate.requests:,.0f}",
         f"{rate.share:.0%}",

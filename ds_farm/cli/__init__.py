@@ -8,8 +8,11 @@ neither a database nor Rich, nor anything of `workers` that no command has asked
 from __future__ import annotations
 
 import importlib.util
+import io
+import os
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -25,6 +28,8 @@ from ds_farm.cli.reload import reload
 from ds_farm.cli.run import run
 from ds_farm.cli.top import top
 from ds_farm.errors import FarmError
+
+STDERR = 2
 
 app = typer.Typer(
     name="ds-farm",
@@ -49,6 +54,24 @@ app.command(context_settings={"ignore_unknown_options": True})(mi)
 app.command()(demo)
 
 
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    is_version_asked: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", help="Show the version and exit.", callback=_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Options beside the commands."""
+
+
 @app.command()
 def version() -> None:
     """Show the version of ds_farm."""
@@ -57,12 +80,26 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line; the console script."""
+    _have_streams()
     try:
         _refuse_foreign_packages()
         app()
     except FarmError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
+
+
+def _have_streams() -> None:
+    """Descriptors 0 to 2 are open, or a socket of the farm would get their number; what they show
+    may hold file names that are no UTF-8."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, "w" if fd else "r", closefd=False))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def _refuse_foreign_packages() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import grp
+import pwd
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from ds_farm.cli.options import CONFIG_NAME, REFUSED, ConfigOption, SetOption, load_config
+from ds_farm.cli.trial import load_apart
 from ds_farm.errors import ConfigError, FarmError
 
 if TYPE_CHECKING:
     from ds_farm.config import Config
+    from ds_farm.config.rules import Location
     from ds_farm.db.loader import LoadResult
 
 
@@ -38,8 +41,10 @@ def check(config: ConfigOption = Path(CONFIG_NAME), settings: SetOption = None) 
     findings.summary.append(f"configuration {config}: farm {loaded.farm.name!r}")
     findings.warnings.extend(loaded.notes)
     _check_route_module(loaded, findings)
+    _check_accounts(loaded, findings)
     _check_variables(loaded, findings)
     _check_certificates(loaded, findings)
+    _check_folders(loaded, findings)
     results = list(_check_databases(loaded, findings))
     _check_route_sets(loaded, results, findings)
     for text in findings.problems:
@@ -60,17 +65,26 @@ def _check_route_module(config: Config, findings: Findings) -> None:
         route = config.route
         findings.summary.append(f"built-in route: set {route.set!r}, algorithm {route.algorithm!r}")
         return
-    from ds_farm.script.module import load_routes  # noqa: PLC0415 - compiled core, this case only
-
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            load_routes(path, config.module_text)
-    except ConfigError as error:
-        findings.problems.append(str(error))
-    except SystemExit:
-        findings.problems.append(f"{path}: the module ends the process when it is loaded")
+    if problem := load_apart(path, config.module_text, config.farm.hang_timeout_s):
+        findings.problems.append(problem)
     else:
         findings.summary.append(f"routing module {path}")
+
+
+def _check_accounts(config: Config, findings: Findings) -> None:
+    from ds_farm.config import problem_at  # noqa: PLC0415 - keeps `--help` quick
+
+    farm = config.farm
+    for key, name, look in (
+        ("user", farm.user, pwd.getpwnam),
+        ("group", farm.group, grp.getgrnam),
+    ):
+        try:
+            if name:
+                look(name)
+        except KeyError:
+            text = f"there is no {key} {name!r} on this host"
+            findings.problems.append(str(problem_at(config.path, ("farm", key), text)))
 
 
 def _check_variables(config: Config, findings: Findings) -> None:
@@ -91,6 +105,30 @@ def _check_certificates(config: Config, findings: Findings) -> None:
     except ConfigError as error:
         key = ("metrics", "tls_cert_file")
         findings.problems.append(str(problem_at(config.path, key, str(error))))
+
+
+def _check_folders(config: Config, findings: Findings) -> None:
+    """Of what [mi] has in the file system."""
+    from ds_farm.config import problem_at  # noqa: PLC0415 - keeps `--help` quick
+
+    mi, here = config.mi, config.path.parent
+    made: list[tuple[Location, Path]] = [
+        (("mi", "datagram", index), Path(address.path).parent)
+        for index, address in enumerate(mi.datagram)
+        if address.path
+    ]
+    if mi.fifo:
+        made.append((("mi", "fifo"), (here / mi.fifo).parent))
+        replies = here / (mi.fifo_reply_dir or "/tmp")
+        if not replies.is_dir():
+            text = f"there is no folder {replies}: no reply gets to a client"
+            findings.warnings.append(str(problem_at(config.path, ("mi", "fifo_reply_dir"), text)))
+    for place, folder in made:
+        if not folder.is_dir():
+            # systemd makes a RuntimeDirectory when it starts the farm.
+            is_late = any(map(folder.is_relative_to, ("/run", "/var/run")))
+            found = findings.warnings if is_late else findings.problems
+            found.append(str(problem_at(config.path, place, f"there is no folder {folder}")))
 
 
 def _check_databases(config: Config, findings: Findings) -> Iterator[LoadResult]:

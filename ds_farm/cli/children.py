@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ds_farm.cli.mi import ask, find_address, refuse_error
+from ds_farm.cli.mi import as_expected, ask, find_address, refuse_error
 from ds_farm.cli.options import CONFIG_NAME, FarmConfigOption, UrlOption, refuse
 
 WAIT_S = 15.0
@@ -34,19 +34,20 @@ def children(
         refuse_error("children", answer)
         return answer.get("result")
 
-    before = call({})
-    if count is None:
-        print(
-            f"{before['Workers']} workers, configured {before['Configured']}, "
-            f"at most {before['Most']}"
-        )
-        return
-    call({"count": count})
-    until_s = time.monotonic() + WAIT_S
-    now = call({})
-    while now["Workers"] != now["Asked"] and time.monotonic() < until_s:
-        time.sleep(TURN_S)
+    with as_expected(address):
+        before = call({})
+        if count is None:
+            print(
+                f"{before['Workers']} workers, configured {before['Configured']}, "
+                f"at most {before['Most']}"
+            )
+            return
+        call({"count": count})
+        until_s = time.monotonic() + WAIT_S
         now = call({})
-    if now["Workers"] != count:
-        refuse(f"{now['Workers']} workers instead of {count}: the farm's log says why")
-    print(f"{before['Workers']} -> {now['Workers']} workers")
+        while now["Workers"] != now["Asked"] and time.monotonic() < until_s:
+            time.sleep(TURN_S)
+            now = call({})
+        if now["Workers"] != count:
+            refuse(f"{now['Workers']} workers instead of {count}: the farm's log says why")
+        print(f"{before['Workers']} -> {now['Workers']} workers")

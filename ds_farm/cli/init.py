@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,13 +65,14 @@ def init(
     except OSError as error:
         refuse(f"{error.filename}: {error.strerror}")
     config = load_config(directory / CONFIG_NAME)
+    shown = shlex.quote(str(directory / CONFIG_NAME))
     make_databases(config)
     print(
         "\nNext:\n"
         "  1. put your destinations into the table, such as\n"
         "       INSERT INTO dispatcher (setid, destination) VALUES (1, 'sip:192.0.2.1:5060');\n"
-        f"  2. ds-farm check -c {directory / CONFIG_NAME}\n"
-        f"  3. ds-farm run -c {directory / CONFIG_NAME}"
+        f"  2. ds-farm check -c {shown}\n"
+        f"  3. ds-farm run -c {shown}"
     )
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from ds_farm.cli.options import (
     CONFIG_NAME,
     NOT_REACHABLE,
+    REFUSED,
     FarmConfigOption,
     UrlOption,
     load_config,
@@ -19,6 +22,10 @@ from ds_farm.cli.options import (
 )
 
 Json = Any
+TAKES_A_LIST = {f"{verb}_statistics" for verb in ("get", "list", "reset")}
+TAKES_A_LIST |= {f"statistics:{verb}" for verb in ("get", "list", "reset")}
+"""Commands whose arguments are names, any number of them."""
+
 MOST_REPLY_BYTES = 64 << 20
 TIMEOUT_S = 20.0
 
@@ -47,7 +54,8 @@ def mi(
         json.dump(result, sys.stdout, indent=2)
         print()
     else:
-        _show(result)
+        with as_expected(address):
+            _show(result)
 
 
 def find_address(config: Path, url: str | None, command: str) -> tuple[str, str | None]:
@@ -65,8 +73,8 @@ def find_address(config: Path, url: str | None, command: str) -> tuple[str, str 
 
 def refuse_error(command: str, answer: Json) -> None:
     """Exit with the farm's reason if ``answer`` is an error."""
-    if "error" in answer:
-        error = answer["error"]
+    error = answer.get("error")
+    if isinstance(error, dict):
         data = f" ({error['data']})" if error.get("data") else ""
         refuse(f"{command}: {error.get('code')} {error.get('message')}{data}")
 
@@ -81,10 +89,11 @@ def _params(arguments: list[str]) -> Json:
 
 def ask(url: str, token: str | None, method: str, params: Json) -> Json:
     """The farm's JSON-RPC reply; exits as not reachable if there is none."""
-    import urllib.error  # noqa: PLC0415 - keeps `--help` quick
+    import http.client  # noqa: PLC0415 - keeps `--help` quick
+    import urllib.error  # noqa: PLC0415 - the same
     import urllib.request  # noqa: PLC0415 - the same
 
-    if method in ("get_statistics", "statistics:get", "reset_statistics", "statistics:reset"):
+    if method in TAKES_A_LIST:
         params = [params] if isinstance(params, list) else params
     body = json.dumps({"jsonrpc": "2.0", "method": method, "params": params, "id": 1})
     headers = {"Content-Type": "application/json"}
@@ -92,25 +101,51 @@ def ask(url: str, token: str | None, method: str, params: Json) -> Json:
         headers["Authorization"] = f"Bearer {token}"
     try:
         request = urllib.request.Request(url, body.encode(), headers)
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:
+        opener = urllib.request.OpenerDirector()  # no proxies, no redirects: the token stays here
+        for handler in (
+            urllib.request.HTTPHandler(),
+            urllib.request.HTTPSHandler(),
+            urllib.request.HTTPErrorProcessor(),
+            urllib.request.HTTPDefaultErrorHandler(),
+            urllib.request.UnknownHandler(),
+        ):
+            opener.add_handler(handler)
+        with opener.open(request, timeout=TIMEOUT_S) as reply:
             answer = json.loads(reply.read(MOST_REPLY_BYTES))
     except urllib.error.HTTPError as error:
         with error:
             text = error.read(200).decode(errors="replace").strip()
-        refuse(f"{url}: HTTP {error.code}: {text}", NOT_REACHABLE)
-    except (OSError, ValueError) as error:
+        is_refusal = error.code in (401, 403)
+        refuse(f"{url}: HTTP {error.code}: {text}", REFUSED if is_refusal else NOT_REACHABLE)
+    except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         refuse(f"no farm answers at {url}: {reason}", NOT_REACHABLE)
-    if not isinstance(answer, dict):
-        refuse(f"{url}: that is no reply of a management interface", NOT_REACHABLE)
+    has_error = isinstance(answer, dict) and isinstance(answer.get("error"), dict)
+    if not has_error and not (isinstance(answer, dict) and "result" in answer):
+        _refuse_answer(url)
     return answer
+
+
+@contextlib.contextmanager
+def as_expected(url: str) -> Iterator[None]:
+    """Exit if what came from there has another form than a farm's."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError):
+        _refuse_answer(url)
+
+
+def _refuse_answer(url: str) -> NoReturn:
+    refuse(f"{url}: that is no reply of a farm's management interface", NOT_REACHABLE)
 
 
 def _show(result: Json) -> None:
     """As tables where there are rows, else as lines."""
     if isinstance(result, dict) and "PARTITIONS" in result:
         _print_table(_destinations(result))
-    elif isinstance(result, dict) and (rows := _rows(result)):
+    elif (isinstance(result, dict) and (rows := _subscribers(result))) or (
+        isinstance(result, dict) and (rows := _rows(result))
+    ):
         _print_table(rows)
     elif isinstance(result, dict):
         for name, value in result.items():
@@ -128,8 +163,18 @@ def _rows(result: dict[str, Json]) -> list[dict[str, Json]]:
     return []
 
 
+def _subscribers(result: dict[str, Json]) -> list[dict[str, Json]]:
+    """subscribers_list, a row for each subscriber of each event."""
+    events = [result["Event"]] if "Event" in result else result.get("Events", ())
+    return [
+        {"event": event["name"], **one}
+        for event in events
+        for one in event.get("subscribers", [event["Subscriber"]] if "Subscriber" in event else ())
+    ]
+
+
 def _destinations(result: dict[str, Json]) -> list[dict[str, Json]]:
-    """ds_list, a row for each destination."""
+    """ds_list, a row for each destination, by set."""
     return [
         {
             "partition": partition["name"],
@@ -138,7 +183,7 @@ def _destinations(result: dict[str, Json]) -> list[dict[str, Json]]:
             **{name: value for name, value in destination.items() if name != "URI"},
         }
         for partition in result["PARTITIONS"]
-        for one in partition.get("SETS", ())
+        for one in sorted(partition.get("SETS", ()), key=lambda one: int(one["id"]))
         for destination in one["Destinations"]
     ]
 
@@ -160,6 +205,4 @@ def _print_table(rows: list[dict[str, Json]]) -> None:
 
 
 def _cell(value: Json) -> str:
-    if isinstance(value, list):
-        return " ".join(_cell(each) for each in value)
-    return str(value.get("socket", value)) if isinstance(value, dict) else str(value)
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -63,6 +63,7 @@ def load_config(path: Path, settings: Sequence[str] = (), *, for_run: bool = Fal
     ``settings`` are ``section.key=value``, the value in TOML or plain text.
     """
     from ds_farm.config import load  # noqa: PLC0415 - keeps `--help` quick
+    from ds_farm.config.load import SCRIPT  # noqa: PLC0415 - the same
     from ds_farm.errors import ConfigError  # noqa: PLC0415 - the same
 
     instead = dict(map(parse_setting, settings))
@@ -70,7 +71,7 @@ def load_config(path: Path, settings: Sequence[str] = (), *, for_run: bool = Fal
         return load(path, for_run=for_run, instead=instead)
     except ConfigError as error:
         print(error, file=sys.stderr)
-        if not path.exists():
+        if not path.exists() and path.suffix != SCRIPT:
             print("'ds-farm init' writes a configuration to start with", file=sys.stderr)
         raise typer.Exit(REFUSED) from None
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ds_farm.cli.mi import ask, find_address, refuse_error
+from ds_farm.cli.mi import as_expected, ask, find_address, refuse_error
 from ds_farm.cli.options import CONFIG_NAME, FarmConfigOption, UrlOption
 
 Key = tuple[str, str, str]
@@ -42,9 +42,14 @@ def reload(
         refuse_error(method, answer)
         return answer.get("result")
 
-    before = _destinations(call("ds_list", {}))
+    def listed() -> set[Key]:
+        result = call("ds_list", {})
+        with as_expected(address):
+            return _destinations(result)
+
+    before = listed()
     call("ds_reload", params)
-    after = _destinations(call("ds_list", {}))
+    after = listed()
     for sign, keys in (("+", after - before), ("-", before - after)):
         for name, set_id, uri in sorted(keys):
             print(f"{sign} partition {name}, set {set_id}: {uri}")

@@ -14,6 +14,7 @@ from ds_farm.config.models import (
     MiConfig,
     RouteConfig,
 )
+from ds_farm.config.module import keep_module, read_module
 from ds_farm.config.partitions import PartitionConfig, resolve
 
 __all__ = [
@@ -28,7 +29,9 @@ __all__ = [
     "PartitionConfig",
     "Problem",
     "RouteConfig",
+    "keep_module",
     "load",
     "problem_at",
+    "read_module",
     "resolve",
 ]

@@ -6,12 +6,13 @@
     http://127.0.0.1:8000/events    JSON-RPC by POST, a webhook
 
 A subscriber's ``udp:`` or ``unix:`` may have ``line:`` or ``json:`` before it: events in the format
-of OpenSIPS 2.1 or of 4.0.  ValueError says what was expected.
+of OpenSIPS 2.1 or of 4.0.  A URL may have ``user:password@`` before its host.  ValueError
+says what was expected.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from ds_farm.config.opensips import Endpoint, parse_endpoint
 
 UNIX_PATH_BYTES = 107
 """unix(7): sun_path, with its closing zero."""
+
+_PASSWORD = re.compile(r"(?<=//)([^/?#:]*):[^/?#]*(?=@)")
 
 Format = Literal["line", "json"]
 
@@ -37,12 +40,7 @@ class DatagramAddress:
     @property
     def is_loopback(self) -> bool:
         """Only this host can reach it."""
-        if self.udp is None:
-            return True
-        try:
-            return ipaddress.ip_address(self.udp.host).is_loopback
-        except ValueError:
-            return self.udp.host == "localhost"
+        return self.udp is None or self.udp.is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +52,15 @@ class Subscriber:
     tcp: Endpoint | None = None
     url: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
+        """What `parse_subscriber` takes; with the password of a URL."""
         if self.datagram:
             return f"{'line:' if self.format == 'line' else ''}{self.datagram}"
         return f"tcp:{self.tcp}" if self.tcp else self.url
+
+    def __str__(self) -> str:
+        return _without_password(self.text)
 
 
 def parse_datagram(text: str) -> DatagramAddress:
@@ -109,5 +112,11 @@ def _checked_url(text: str) -> str:
     except ValueError:
         is_whole = False
     if not is_whole or not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError(f"expected a URL such as http://host:8000/events, got {text!r}")
+        raise ValueError(
+            f"expected a URL such as http://host:8000/events, got {_without_password(text)!r}"
+        )
     return text
+
+
+def _without_password(text: str) -> str:
+    return _PASSWORD.sub(r"\1:***", text)

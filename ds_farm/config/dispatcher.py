@@ -148,6 +148,16 @@ class DispatcherConfig(Section):
     socket_col: Column = Field(
         default="socket", description="Column of the sending socket. (1.3.27)"
     )
+    description_col: Column = Field(
+        default="description", description="Column of the description. (OpenSIPS 4.0)"
+    )
+    probe_mode_col: Column = Field(
+        default="probe_mode",
+        description="Column that says whether active ones are probed too. (OpenSIPS 4.0)",
+    )
+    ds_ping_maxfwd: int = Field(
+        default=70, ge=0, le=255, description="Max-Forwards of probes. (OpenSIPS 4.0)"
+    )
     partitions: dict[PartitionName, PartitionTable] = Field(
         default_factory=dict, description="Partitions as TOML tables, by name."
     )

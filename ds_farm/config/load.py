@@ -103,7 +103,7 @@ def _load_script(path: Path, for_run: bool, instead: Mapping[Location, object]) 
     """An OpenSIPS script: `ds_farm.cfg` has its parameters and its routes."""
     from ds_farm.cfg import translate  # noqa: PLC0415 - the parser, for who has a script alone
 
-    translation = translate(path)
+    translation = translate(path, sockets=_sockets(instead))
     data: dict[str, Any] = {name: dict(values) for name, values in translation.sections.items()}
     data.setdefault("farm", {})["route_module"] = path.name
     for place, value in instead.items():
@@ -114,6 +114,14 @@ def _load_script(path: Path, for_run: bool, instead: Mapping[Location, object]) 
     config._module_text = translation.module
     config._notes = tuple(note.short for note in translation.notes)
     return config
+
+
+def _sockets(instead: Mapping[Location, object]) -> list[str] | None:
+    """``farm.socket``, if it is given instead of a script's own."""
+    given = instead.get(("farm", "socket"))
+    if isinstance(given, str):
+        return [given]
+    return [str(each) for each in given] if isinstance(given, list) else None
 
 
 def problem_at(path: Path, place: Location, text: str) -> Problem:
@@ -208,7 +216,8 @@ def _expected(where: Location, error: ErrorDetails) -> str:
         return kind
     kind = "a number" if error["type"].startswith(("float", "greater_than", "less")) else kind
     low = bounds.get("ge", bounds.get("gt"))
-    return f"{kind} {'above' if 'gt' in bounds else 'from'} {low:g} to {bounds['le']:g}"
+    above = "above" if "gt" in bounds else "from"
+    return f"{kind} {above} {low} to {bounds['le']}"
 
 
 def _explain_unknown(where: Location) -> str:

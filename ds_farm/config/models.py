@@ -21,6 +21,7 @@ from ds_farm.config.section import Section
 from ds_farm.config.types import (
     Datagrams,
     FarmName,
+    Mode,
     Nameservers,
     OptionalEndpoint,
     OptionalFile,
@@ -86,16 +87,32 @@ class FarmConfig(Section):
         default=10.0,
         gt=0,
         le=3600,
-        description="A graceful stop kills what is left after so many seconds.",
+        description="On a graceful stop a process that has not ended after so many seconds is "
+        "killed; those that end after it, the loader for one, have 3 seconds a stage then.",
     )
     hang_timeout_s: float = Field(
         default=10.0,
-        gt=0,
+        ge=2,
         le=3600,
-        description="A process without a heartbeat for so many seconds is killed and replaced.",
+        description="A process without a heartbeat for so many seconds is killed and replaced; "
+        "they beat every second.",
     )
     receive_buffer_bytes: int = Field(
         default=4 << 20, ge=4096, le=1 << 30, description="Receive buffer of each SIP socket."
+    )
+    tos: int = Field(
+        default=0,
+        ge=0,
+        le=255,
+        description="Type of service (IPv6: traffic class) of SIP that is sent, four times the "
+        "DSCP: 96 is CS3, 104 AF31; 0 leaves it to the system.",
+    )
+    udp_segmentation: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Whether datagrams of one batch for one address go to the kernel in one piece, "
+        "which it cuts apart (UDP_SEGMENT): that is half of what sending costs. A capture on this "
+        "host may show such a piece as one packet; so auto: unless packets are captured "
+        "(tcpdump, sngrep).",
     )
     flush_interval_s: float = Field(
         default=30.0,
@@ -135,6 +152,11 @@ class RouteConfig(Section):
         default="408|5[0-9][0-9]",
         description="With flag f: final responses that let the next destination have the request; "
         "a regular expression. No answer in time is 408.",
+    )
+    record_route: Switch = Field(
+        default=0,
+        description="1 keeps the farm in the path of a dialog: it record-routes what begins one, "
+        "and later requests go where their routes lead.",
     )
 
 
@@ -246,8 +268,8 @@ class MiConfig(Section):
     )
     fifo: OptionalPath = Field(
         default=None,
-        description="FIFO for commands, made at the start with mode 0660. OpenSIPS's tools look "
-        "at /var/run/opensips/opensips_fifo and /tmp/opensips_fifo.",
+        description="FIFO for commands, made at the start. OpenSIPS's tools look at "
+        "/var/run/opensips/opensips_fifo and /tmp/opensips_fifo.",
     )
     fifo_reply_dir: OptionalPath = Field(
         default=Path("/tmp"),
@@ -256,7 +278,10 @@ class MiConfig(Section):
     datagram: Datagrams = Field(
         default=(),
         description="Datagram sockets for commands, one or several: udp:127.0.0.1:8080, "
-        "unix:/run/ds_farm/mi.sock (mode 0660). UDP has no password: keep it on loopback.",
+        "unix:/run/ds_farm/mi.sock. UDP has no password: keep it on loopback.",
+    )
+    mode: Mode = Field(
+        default="0660", description="Who may use the FIFO and the Unix sockets, as chmod takes it."
     )
 
 
@@ -304,7 +329,8 @@ class Config(Section):
 
     @property
     def module_text(self) -> str | None:
-        """The routing module that an OpenSIPS script was translated to, None for a file's."""
+        """Of the routing module: what an OpenSIPS script was translated to; a file's once
+        `keep_module` has read it, None before."""
         return self._module_text
 
     @property

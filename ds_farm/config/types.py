@@ -135,6 +135,12 @@ def _route_flags(text: str) -> str:
     return text
 
 
+def _mode(text: str) -> str:
+    if not re.fullmatch(r"0?[0-7]{3}", text):
+        raise ValueError(f"expected an octal mode as chmod takes it, '0660', got {text!r}")
+    return text
+
+
 def _checked(text: str, parse: Callable[..., object], *arguments: str) -> str:
     try:
         parse(*arguments)
@@ -148,7 +154,8 @@ def _switch(value: object) -> object:
 
 
 def _database_url(value: object, info: ValidationInfo) -> str | None:
-    """``scheme://...``; a relative SQLite file is taken from the configuration's folder."""
+    """``scheme://...``; a relative SQLite file or directory of text files is taken from the
+    configuration's folder."""
     text = "" if value is None else _text(value, "mysql://user:password@host/database")
     if not text.strip():
         return None
@@ -162,10 +169,17 @@ def _database_url(value: object, info: ValidationInfo) -> str | None:
 
 def _from_folder(text: str, info: ValidationInfo) -> str:
     relative = re.fullmatch(r"sqlite:///([^/?:][^?]*)(\?.*)?", text)
+    texts = re.fullmatch(r"text://([^/].*)", text)
     folder = (info.context or {}).get("folder")
-    if not relative or not isinstance(folder, Path):
+    if not isinstance(folder, Path):
         return text
-    return f"sqlite:///{(folder / relative[1]).absolute()}{relative[2] or ''}"
+    if texts:
+        return f"text://{(folder / texts[1]).absolute()}"
+    if not relative:
+        return text
+    # What stands for itself in a file's name, but not in a URL.
+    where = str(folder.absolute()).replace("%", "%25").replace("?", "%3F")
+    return f"sqlite:///{where}/{relative[1]}{relative[2] or ''}"
 
 
 def _file(value: object, info: ValidationInfo) -> Path | None:
@@ -242,5 +256,6 @@ Method = Annotated[str, AfterValidator(_method)]
 RouteSets = Annotated[str, AfterValidator(_route_sets)]
 RouteAlgorithms = Annotated[str, AfterValidator(_route_algorithms)]
 RouteFlags = Annotated[str, AfterValidator(_route_flags)]
+Mode = Annotated[str, AfterValidator(_mode)]
 Switch = Annotated[int, BeforeValidator(_switch), Field(ge=0, le=1)]
 """0 or 1, as OpenSIPS's ``int`` parameters that switch something; true and false will do."""

@@ -19,7 +19,7 @@ from ds_farm.db import text
 from ds_farm.db import url as urls
 from ds_farm.db.rows import BadRow, RawRow, convert
 from ds_farm.db.schema import VERSIONS, read_version, reason
-from ds_farm.dispatch.model import Destination, DestinationSet
+from ds_farm.dispatch.model import Destination, DestinationSet, Discard
 from ds_farm.errors import ConfigError, DatabaseError
 
 
@@ -30,6 +30,8 @@ class SkippedRow:
     table: str
     id: int | None
     reason: str
+    what: Discard | None = None
+    """Of a row that is left out."""
 
     def __str__(self) -> str:
         return f"table {self.table!r}, id {self.id}: {self.reason}"
@@ -98,7 +100,7 @@ def build(rows: Iterable[RawRow], partition: str, table_name: str, version: int)
         try:
             set_id, destination, warning = convert(row)
         except BadRow as bad:
-            skipped.append(SkippedRow(table_name, row_id, str(bad)))
+            skipped.append(SkippedRow(table_name, row_id, str(bad), bad.what))
             continue
         if warning:
             warnings.append(SkippedRow(table_name, row_id, warning))
@@ -129,7 +131,7 @@ def _load_text(folder: Path, config: DispatcherConfig, partition: PartitionConfi
             )
         )
     result = build(rows, partition.name, name, version)
-    bad = tuple(SkippedRow(name, None, reason) for reason in found.bad)
+    bad = tuple(SkippedRow(name, None, reason, Discard.LINE) for reason in found.bad)
     return replace(result, skipped=(*bad, *result.skipped))
 
 
@@ -183,7 +185,7 @@ def _columns(
     ]
     if missing:
         raise ConfigError(f"{where} has no column {', '.join(missing)}")
-    optional = {"id": "id", "description": "description"}
+    optional = {"id": "id", "description": config.description_col}
     if version >= 9:
-        optional["probe_mode"] = "probe_mode"
-    return required | {key: name for key, name in optional.items() if name in present}
+        optional["probe_mode"] = config.probe_mode_col
+    return required | {key: name for key, name in optional.items() if name.lower() in present}

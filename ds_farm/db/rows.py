@@ -10,7 +10,7 @@ import socket
 from typing import NamedTuple
 
 from ds_farm.config.opensips import parse_socket_description
-from ds_farm.dispatch.model import MAX_WEIGHT, Destination, State
+from ds_farm.dispatch.model import MAX_WEIGHT, Destination, Discard, State
 from ds_farm.sip._uri import uri as uri_offsets
 from ds_farm.sip.names import Scheme
 
@@ -45,7 +45,11 @@ class RawRow(NamedTuple):
 
 
 class BadRow(Exception):
-    """A row that cannot be used; the text says why."""
+    """A row that cannot be used; ``what`` is wrong with it, and the text says why."""
+
+    def __init__(self, what: Discard, why: str) -> None:
+        super().__init__(why)
+        self.what = what
 
 
 def convert(row: RawRow) -> tuple[int, Destination, str]:
@@ -54,11 +58,13 @@ def convert(row: RawRow) -> tuple[int, Destination, str]:
     A socket that is no socket is a warning: the row is used without it (semantics 1.2).
     """
     if row.setid is None:
-        raise BadRow("setid is NULL")
+        raise BadRow(Discard.SETID, "setid is NULL")
     set_id = _whole("setid", row.setid, 0x7FFFFFFF)
     state = _whole("state", row.state, 0x7FFFFFFF) if row.state is not None else 0
     if state not in _STATES:
-        raise BadRow(f"unknown state {state}, known are 0 active, 1 inactive, 2 probing")
+        raise BadRow(
+            Discard.STATE, f"unknown state {state}, known are 0 active, 1 inactive, 2 probing"
+        )
     sending_socket, warning = _socket(_text(row.socket))
     uri = _uri(_text(row.destination))
     transport = _transport(uri)
@@ -90,30 +96,31 @@ def _text(value: object) -> str:
 
 def _whole(column: str, value: object, most: int) -> int:
     """A number or its text (weights are text since version 8)."""
+    what = Discard[column.upper()]
     if isinstance(value, int):
         number = value
     else:
         text = _text(value).strip()
         if text.startswith("fs://"):
-            raise BadRow(f"{column} {text!r}: load figures of FreeSWITCH are not supported")
+            raise BadRow(what, f"{column} {text!r}: load figures of FreeSWITCH are not supported")
         if not re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
-            raise BadRow(f"{column} {text!r} is not a whole number")
+            raise BadRow(what, f"{column} {text!r} is not a whole number")
         number = int(text)
     if not 0 <= number <= most:
-        raise BadRow(f"{column} {number} is not in 0..{most}")
+        raise BadRow(what, f"{column} {number} is not in 0..{most}")
     return number
 
 
 def _uri(text: str) -> str:
     """Check a destination; the text stays as it is (decision 7)."""
     if not text:
-        raise BadRow("the destination is empty")
+        raise BadRow(Discard.DESTINATION, "the destination is empty")
     data = text.encode()
     found = uri_offsets(data)
     is_sip = found["scheme"] in (Scheme.SIP, Scheme.SIPS)
     host = data[found["host"] : found["host_end"]]
     if not is_sip or found["fault"] or _FORBIDDEN.search(data) or not _is_host(host):
-        raise BadRow(f"{text!r} is not a SIP URI")
+        raise BadRow(Discard.DESTINATION, f"{text!r} is not a SIP URI")
     return text
 
 
@@ -123,7 +130,7 @@ def _transport(uri: str) -> str:
     found = uri_offsets(data)
     transport = data[found["transport"] : found["transport_end"]].decode().lower() or "udp"
     if found["scheme"] == Scheme.SIPS or transport in SECURE_TRANSPORTS:
-        raise BadRow(f"{uri!r} asks for TLS, which is not supported")
+        raise BadRow(Discard.TRANSPORT, f"{uri!r} asks for TLS, which is not supported")
     return transport
 
 

@@ -93,7 +93,10 @@ def read(folder: Path, table: str) -> TextTable:
 
 
 def read_version(folder: Path, table: str) -> int | None:
-    """The version that the directory gives for a table, None if it gives none."""
+    """The version that the directory gives for a table, None if it gives none.  DatabaseError if
+    there is no such directory."""
+    if not folder.is_dir():
+        raise DatabaseError(f"{SCHEME}{folder}: no such directory")
     if not (folder / "version").exists():
         return None
     versions = read(folder, "version")
@@ -137,6 +140,7 @@ def update(
 def _rewrite(path: Path, changed: dict[int, str]) -> None:
     """Give lines (by number, from 1) another text."""
     temporary = ""
+    path = path.resolve()  # a link stays one
     try:
         lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
         for number, text in changed.items():

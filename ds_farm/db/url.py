@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.engine import make_url
@@ -21,6 +21,8 @@ from ds_farm.errors import ConfigError, DatabaseError
 
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 10
+
+_SQLITE = "sqlite:///"
 
 _OPENSIPS_DRIVERS = {
     "mysql": "mysql+pymysql",
@@ -39,6 +41,14 @@ _OPENSIPS_URL = re.compile(
 
 def parse(text: str) -> URL:
     """A configured ``db_url`` as SQLAlchemy's.  Raises ConfigError, without the password."""
+    if text.startswith(_SQLITE):
+        # SQLAlchemy 2.0 takes the file's name as it stands, 2.1 percent-decoded.
+        file, _, query = text.removeprefix(_SQLITE).partition("?")
+        return URL.create(
+            "sqlite",
+            database=unquote(file, errors="surrogateescape") or None,
+            query=dict(parse_qsl(query)),
+        )
     driver = _OPENSIPS_DRIVERS.get(text.partition("://")[0])
     if driver is None:
         try:
@@ -65,7 +75,9 @@ def match_form(text: str) -> str:
 
 
 def show(url: URL) -> str:
-    """For logs and error texts: the password is ``***``."""
+    """For logs and error texts: the password is ``***``, a file's name is as `ls` shows it."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        return f"{url.drivername}:///{url.database}"
     return url.render_as_string(hide_password=True)
 
 

@@ -28,6 +28,7 @@ cdef struct View:                # arrays for one size of the draw
     int turns_nr
     uint32_t *active_turns
     int active_turns_nr
+    uint32_t step                # of the walk that stands for turns which are not written down
 
 
 cdef class LiveSet:
@@ -59,6 +60,7 @@ cdef class LiveSet:
     cdef int _prepare(self, View *view, int size, bytes turns) except -1
     cdef int state(self, int index) noexcept nogil
     cdef bint is_active(self, int index) noexcept nogil
+    cdef uint64_t address(self, int index) noexcept nogil
     cdef const Endpoint *endpoint(self, int index) noexcept nogil
     cdef int holds(self, int index, const Endpoint *wanted) noexcept nogil
     cdef bytes uri_text(self, int index)
@@ -67,7 +69,7 @@ cdef class LiveSet:
     cdef bytes hostport(self, int index)
     cdef int find_uri(self, bytes uri)
     cdef int select(self, int algorithm, uint64_t h, bint use_default) except -2
-    cdef void count_selected(self, int index) noexcept nogil
+    cdef void count_choice(self, int algorithm, int index) noexcept nogil
     cdef void count_failover(self, int index) noexcept nogil
 
 

@@ -8,7 +8,15 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
 
-from ds_farm.dispatch._select cimport draw, draw_active, keep_active, probe_up, sum_up
+from ds_farm.dispatch._select cimport (
+    draw,
+    draw_active,
+    golden_step,
+    keep_active,
+    probe_up,
+    stride,
+    sum_up,
+)
 from shm._layout cimport Destination, DestinationCounters, Set, SetCounters
 from shm._native cimport Memory, ds_add, ds_count, ds_load
 
@@ -26,6 +34,7 @@ cdef enum:
     VARIABLES = 7
     FIRST = 8
     LOAD = 9
+    X = 10                       # any other
 
 
 cdef const uint32_t *_words(bytes column, Py_ssize_t count) except NULL:
@@ -91,7 +100,7 @@ cdef class LiveSet:
         self._prepare(&self._views[0], self.size, columns["turns"])
         # With flag D and more than one entry the last one is kept for the end (decision 13).
         self._prepare(&self._views[1], self.size - 1 if self.size > 1 else self.size,
-                      columns["turns_but_last"] or columns["turns"])
+                      columns["turns_but_last" if self.size > 1 else "turns"])
 
     cdef int _check_hosts(self) except -1:
         """The host of each URI must lie in it."""
@@ -140,10 +149,17 @@ cdef class LiveSet:
         """Takes calls: its state is active and its address is known (decision 23)."""
         return self.state(index) == 0 and self.endpoint(index) != NULL
 
+    cdef uint64_t address(self, int index) noexcept nogil:
+        """Number of the address in use; who finds it dead goes on from it."""
+        return ds_load(&self._destinations[self.slots[index]].address)
+
     cdef const Endpoint *endpoint(self, int index) noexcept nogil:
-        """Where requests to a destination go: its first address; NULL if it has none."""
+        """Where requests to a destination go: its address in use; NULL if it has none."""
         cdef uint32_t first = self._endpoint_ends[index - 1] if index else 0
-        return &self._endpoints[first] if first < self._endpoint_ends[index] else NULL
+        cdef uint32_t count = self._endpoint_ends[index] - first
+        if count > 1:
+            first += <uint32_t>(self.address(index) % count)
+        return &self._endpoints[first] if count else NULL
 
     cdef int holds(self, int index, const Endpoint *wanted) noexcept nogil:
         """Whether one of a destination's addresses is `wanted`; port 0 there matches any."""
@@ -201,6 +217,7 @@ cdef class LiveSet:
         view.active_turns_nr = keep_active(
             view.turns, view.turns_nr, view.active, view.active_turns
         )
+        view.step = golden_step(view.active_running[view.size - 1])
         view.version = version
         return 0
 
@@ -212,6 +229,7 @@ cdef class LiveSet:
         user comes as ROUND_ROBIN (decision 3), LOAD without a pattern as FIRST (decision 8).
         """
         cdef View *view
+        cdef uint32_t total
         cdef int chosen
         if self.size == 0:
             return -1
@@ -219,11 +237,15 @@ cdef class LiveSet:
         if view.active_nr == 0:
             chosen = -1
         elif algorithm == ROUND_ROBIN:
-            # Every destination of weight 0 has no turn; if only such are active, they share alike.
             h = ds_add(&self.shared.cursor, 1)
+            total = view.active_running[view.size - 1]
             if view.active_turns_nr:
                 chosen = view.active_turns[h % <uint64_t>view.active_turns_nr]
             else:
+                # The cycle is too long, or only destinations of weight 0 are active: these have no
+                # turn, and share alike.
+                if total:
+                    h = stride(h, view.step, total)
                 chosen = draw_active(
                     view.active_running, view.active, view.size, view.active_nr, h
                 )
@@ -240,15 +262,15 @@ cdef class LiveSet:
                 )
         if chosen < 0 and use_default and self.is_active(self.size - 1):
             chosen = self.size - 1
-        if chosen < 0:
-            ds_count(&self.counters.failures, 1)
-        else:
-            ds_count(&self.counters.selections, 1)
-            self.count_selected(chosen)
         return chosen
 
-    cdef void count_selected(self, int index) noexcept nogil:
-        ds_count(&self._destination_counters[self.slots[index]].selected, 1)
+    cdef void count_choice(self, int algorithm, int index) noexcept nogil:
+        """What a selection came to: a destination, or -1."""
+        if index < 0:
+            ds_count(&self.counters.failures, 1)
+        else:
+            ds_count(&self.counters.selections[algorithm if 0 <= algorithm < X else X], 1)
+            ds_count(&self._destination_counters[self.slots[index]].selected, 1)
 
     cdef void count_failover(self, int index) noexcept nogil:
         ds_count(&self._destination_counters[self.slots[index]].failovers, 1)
@@ -263,8 +285,9 @@ cdef class LiveSet:
         return found
 
     def pick(self, int algorithm, uint64_t h=0, bint use_default=False):
-        """What `select` chooses, for tests and tools; None if there is none."""
+        """What `select` chooses, counted, for tests and tools; None if there is none."""
         cdef int chosen = self.select(algorithm, h, use_default)
+        self.count_choice(algorithm, chosen)
         return None if chosen < 0 else chosen
 
     def active(self):

@@ -83,6 +83,30 @@ def keep_active(turns, count, active, kept):
     return n
 
 
+def golden_step(total):
+    """How far a walk over ``total`` weights goes at each turn: the golden section of it, which
+    spreads the turns of each destination evenly, and without a common divisor with it, so that the
+    walk comes by every weight once."""
+    step: uint32_t = cython.cast(uint32_t, total * 0.6180339887498949)
+    a: uint32_t
+    b: uint32_t
+    if total < 3:
+        return 1
+    while True:
+        a = total
+        b = step
+        while b:
+            a, b = b, a % b
+        if a == 1:
+            return step
+        step += 1
+
+
+def stride(h, step, total):
+    """Where turn ``h`` of the walk is; ``step`` and ``total`` are below 2**32."""
+    return (h % total) * step % total
+
+
 def _first_above(running, size, r):
     """Smallest index whose running sum is above ``r``; entries of weight 0 are never it."""
     low: cython.int = 0

@@ -28,6 +28,34 @@ class State(enum.IntEnum):
         return "aip"[self]
 
 
+class Discard(enum.IntEnum):
+    """What is wrong with a row that is left out of the table (decision 22)."""
+
+    SETID = 0
+    DESTINATION = 1
+    STATE = 2
+    WEIGHT = 3
+    PRIORITY = 4
+    TRANSPORT = 5
+    """It asks for TLS."""
+
+    LINE = 6
+    """A line of a text file that is no row."""
+
+
+class LoadError(enum.IntEnum):
+    """Why a table cannot be had."""
+
+    DATABASE = 0
+    """It cannot be reached or does not answer."""
+
+    TABLE = 1
+    """It answers, and has no such table, column or version."""
+
+    CAPACITY = 2
+    """What it has does not fit the segment."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where datagrams of a destination go: a literal IP address and a UDP port."""

@@ -11,18 +11,18 @@ NOTES
      view, so every process bumps all versions when it starts (`announce`).
  (b) Between the two stands the record of the change, from which control makes its event
      (`journal.py`).
- (c) A slot is free once the current table does not name it; its counters are zeroed when it is
-     allotted again.  A worker moves to a new table within one batch, long before a second
-     reload could give the slot away.
+ (c) A slot that the current table does not name is allotted again after `REST_NS`, its counters
+     zeroed: transactions that are under way with what was there before still count, mark and move
+     on by its number.  Without another free slot the one that rests longest is taken.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from ds_farm.dispatch import journal
-from ds_farm.dispatch.model import DestinationSet, State
+from ds_farm.dispatch.model import DestinationSet, Discard, State
 from ds_farm.dispatch.state import CHANGES_MASK, Event, Reason, decide, pack, unpack
 from ds_farm.dispatch.table import SetRecord, Table, decode, encode
 from shm._native import SIZES
@@ -34,6 +34,10 @@ from shm.segment import Segment
 
 Key = tuple[str, int, str, int]
 """Identity of a destination: partition, set id, URI, which of several equal ones."""
+
+REST_NS = 600 * 10**9
+"""Longer than transactions live, by their default timers (RFC 3261, timer C: three minutes from the
+last provisional response)."""
 
 _EVENTS = {
     State.ACTIVE: Event.ACTIVATE,
@@ -113,8 +117,22 @@ class Registry:
     def set_state(
         self, slot: int, state: State, threshold: int = 1, reason: Reason = Reason.UNKNOWN
     ) -> bool:
-        """Give a destination a state, at once (decision 15); True if it had another one."""
+        """Give a destination a state, at once (decision 15); True if it had another one.
+
+        Who makes it active begins with its first address again.
+        """
+        if state is State.ACTIVE:
+            self.segment.destination(slot).address = 0
         return self.apply(slot, _EVENTS[state], threshold, reason)
+
+    def address(self, slot: int) -> int:
+        """Number of the address that is in use, modulo how many there are."""
+        return self.segment.destination(slot).address
+
+    def leave_address(self, slot: int, number: int) -> None:
+        """Address ``number`` is dead: the next one is in use now, if nobody else has found out."""
+        view = self.segment.destination(slot)
+        self.segment.memory.swap(view.offset("address"), number, number + 1)
 
     def announce(self) -> None:
         """Let every worker look at all states again (note a)."""
@@ -127,27 +145,33 @@ class Registry:
         self,
         sets: Sequence[DestinationSet],
         fresh: Container[str] = (),
-        skipped_rows: int = 0,
+        discarded: Iterable[Discard] | None = None,
     ) -> int:
         """Make these sets the current table; returns its generation.
 
         States, failures and cursors of what stays are kept; the partitions in ``fresh`` get the
-        states given.  SegmentError names what does not fit; nothing has changed then.
+        states given.  ``discarded`` rows are not in the sets; None: the same as before.
+        SegmentError names what does not fit; nothing has changed then.
         Takes LockId.PUBLISH.
         """
         with self.segment.lock(LockId.PUBLISH):
-            return self._publish(sets, fresh, skipped_rows)
+            return self._publish(sets, fresh, discarded)
 
     def _publish(
-        self, sets: Sequence[DestinationSet], fresh_partitions: Container[str], skipped_rows: int
+        self,
+        sets: Sequence[DestinationSet],
+        fresh_partitions: Container[str],
+        discarded: Iterable[Discard] | None,
     ) -> int:
         segment, before = self.segment, self.table()
         layout, header = segment.layout, segment.header
         set_slots = {(one.partition, one.id): one.slot for one in before.sets}
         slots = {key: slot for one in before.sets for key, slot in _keys(one)}
         free_sets = _free(set(set_slots.values()), layout.max_sets)
-        free = _free(set(slots.values()), layout.max_destinations)
+        free = self._free_slots(set(slots.values()))
         new_sets: list[tuple[DestinationSet, int, list[int]]] = []
+        addresses = {each.slot: each.addresses for one in before.sets for each in one.destinations}
+        moved: list[int] = []
         fresh: list[tuple[int, int, State]] = []
         given: list[tuple[int, State]] = []
         fresh_sets: list[int] = []
@@ -167,6 +191,8 @@ class Registry:
                     fresh.append((known, slot, destination.state))
                 elif one.partition in fresh_partitions:
                     given.append((known, destination.state))
+                if addresses.get(known) != destination.addresses:
+                    moved.append(known)
                 own.append(known)
             new_sets.append((one, slot, own))
         data = encode(new_sets)
@@ -181,10 +207,30 @@ class Registry:
             for known, state in replaced:
                 self.set_state(known, state, reason=Reason.RELOAD)
             raise
-        header.rows_skipped = skipped_rows
-        header.last_reload_ns = segment.now_ns()
-        header.add("reloads_ok")
+        for known in moved:
+            segment.destination(known).address = 0
+        now_ns = segment.now_ns()
+        for known in set(slots.values()).difference(*(own for _, _, own in new_sets)):
+            segment.destination(known).changed_ns = now_ns  # it rests from now on
+        if discarded is not None:
+            counts = Counter(discarded)
+            for what in Discard:
+                segment.memory.store(header.offset("discarded", what), counts[what])
         return number
+
+    def _free_slots(self, taken: set[int]) -> Iterator[int]:
+        """Free destination slots: those that do not rest (note c), then the others."""
+        used, now_ns = self.segment.header.destinations_used, self.segment.now_ns()
+        resting = []
+        for slot in range(self.segment.layout.max_destinations):
+            if slot in taken:
+                continue
+            since_ns = self.segment.destination(slot).changed_ns if slot < used else 0
+            if since_ns and now_ns < since_ns + REST_NS:
+                resting.append((since_ns, slot))
+            else:
+                yield slot
+        yield from (slot for _, slot in sorted(resting))
 
     def _prepare(self, fresh_sets: Sequence[int], fresh: Sequence[tuple[int, int, State]]) -> None:
         """Initialise slots that the table about to be published allots; reserves their pages."""

@@ -39,14 +39,17 @@ def ds_set_state(farm: Farm, state: str, group: str, address: str) -> Json:
 
 
 def ds_list(farm: Farm, full: int = 0, partition: str = "") -> Json:
-    """All partitions with their sets and destinations, or one of them."""
+    """All partitions with their sets and destinations, or one of them.
+
+    The set that the database names last comes first (semantics 1.3).
+    """
     if partition:
         _check_partition(farm, partition, 500)
     names = [partition] if partition else _partitions(farm)
-    table = farm.registry.table()
+    found = farm.registry.table().sets[::-1]
     shown = []
     for name in names:
-        sets = [_show_set(farm, one, full) for one in table.sets if one.partition == name]
+        sets = [_show_set(farm, one, full) for one in found if one.partition == name]
         shown.append({"name": name} | ({"SETS": sets} if sets else {}))
     return {"PARTITIONS": shown}
 

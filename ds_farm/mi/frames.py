@@ -5,7 +5,8 @@
 
 Several clients write into one FIFO, and any of them may write rubbish or half a request.  `feed`
 gives what is whole; `expire`, called when nothing more has come for a while, gives up the request
-that is not and looks for the next beginning behind it, so that nobody else's is lost with it.
+that is not and looks for the next beginning behind it, so that nobody else's is lost with it.  No
+argument looks like the head of a request: half of a 2.1 request ends where a line does.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ _DECODER = json.JSONDecoder()
 _JSON = re.compile(rb":([^:\s{\[\"]{0,255}):[ \t]*(?=[{\[])")
 _JSON_BEGUN = re.compile(rb":[^:\s{\[\"]{0,255}(:[ \t]*)?\Z")
 _NEXT = re.compile(rb":[\w-]{0,255}:[ \t]*[{\[]|(?<=\n):")
-_END = re.compile(rb"\r?\n[ \t]*\r?\n")
+_END = re.compile(
+    rb"""\r?\n(?:[ \t]*\r?\n | (?=(?P<other>
+        :[^:\s]+(?::[^:\s]+)*:[^:\s]*[ \t]*\r?\n | :[^:\s{\["]{0,255}:[ \t]*[{\[])))""",
+    re.VERBOSE,
+)
+"""Of a 2.1 request: an empty line, or the head of another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,10 @@ class Frames:
             if not line_end:
                 self._may_have_end = False
                 return
-            yield Frame(False, b"", self._rest[: line_end.start()])
+            if line_end["other"]:
+                self.discarded += line_end.end()
+            else:
+                yield Frame(False, b"", self._rest[: line_end.start()])
             self._rest = self._rest[line_end.end() :]
 
     def _skip(self) -> None:

@@ -22,7 +22,11 @@ MOST_ARGUMENT_BYTES = 8192
 MOST_REPLY_BYTES = 65457
 """Of a reply in a datagram."""
 
-_HEAD = re.compile(rb":([^:\s]{1,255}):([^\r\n]*)")
+MOST_NAME_BYTES = 255
+
+_HEAD = re.compile(rb":([^:\s]+(?::[^:\s]+)*):([^:\r\n]*)")
+"""4.0's names have a colon, those of reply FIFOs have none."""
+
 _NAMED = re.compile(r"[A-Za-z0-9_]*\s*::\s*(.*)", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
@@ -48,7 +52,7 @@ def parse(data: bytes) -> Request:
     """A whole request.  Raises ParseError."""
     head, _, rest = data.partition(b"\n")
     found = _HEAD.fullmatch(head.rstrip(b"\r"))
-    if not found or len(head) > MOST_HEAD_BYTES:
+    if not found or len(head) > MOST_HEAD_BYTES or len(found[1]) > MOST_NAME_BYTES:
         raise ParseError
     command = found[1].decode(errors="replace")
     if len(rest) > MOST_ARGUMENT_BYTES:

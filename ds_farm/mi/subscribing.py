@@ -68,6 +68,11 @@ def raise_event(farm: Farm, event: str, params: Json = ()) -> Json:
             params = [params]
     if not isinstance(params, (dict, list, tuple)):
         params = [params]
+    try:
+        json.dumps(params, allow_nan=False)  # 1e999 is JSON, but cannot be written as such
+    except (ValueError, RecursionError):
+        data = "Bad type for parameter 'params'"
+        raise MiError(INVALID_PARAMS, "Invalid params", data) from None
     farm.raise_event(Event(event, params))
     return "OK"
 

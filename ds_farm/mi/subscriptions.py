@@ -79,7 +79,7 @@ class Subscriptions:
     def _dump(self) -> bytes:
         """Those by MI; the caller has the guard."""
         rows = [
-            [one.event, str(one.subscriber), one.expire_s, one.until_s]
+            [one.event, one.subscriber.text, one.expire_s, one.until_s]
             for one in self._by_mi.values()
         ]
         return json.dumps(rows).encode()

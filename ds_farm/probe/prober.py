@@ -7,8 +7,9 @@
 State COMPLETED needs no memory: what comes after the end belongs to no open transaction and is
 counted as ignored, whether it is a repetition, late, or forged.
 
-A probe has until the next one is due, at most timer F's 64 * T1: so there is never a second one
-open, and the memory is bounded by the number of destinations.
+A probe has an interval, at most timer F's 64 * T1, and the next one of its destination waits until
+it has ended: so there is never a second one open, and the memory is bounded by the number of
+destinations.
 """
 
 from __future__ import annotations

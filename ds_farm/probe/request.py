@@ -16,7 +16,6 @@ BRANCH = b"z9hG4bKp"
 """What a probe's branch begins with: no other branch of ours has a "p" there, theirs is hexadecimal
 (ds_farm/proxy/_notice.pxd looks at this one byte)."""
 
-MAX_FORWARDS = 70
 _USER_AGENT = b"ds_farm/" + ds_farm.__version__.encode()
 
 
@@ -29,6 +28,7 @@ class Style:
 
     method: str
     from_uri: str
+    max_forwards: int = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def build(style: Style, probe: Probe, uri: str, sent_by: str) -> Request:
             target,
             sender,
             branch,
-            MAX_FORWARDS,
+            style.max_forwards,
             style.from_uri.encode(),
             tag,
             target,

@@ -15,6 +15,15 @@ ALL = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """How a probe gets to an address."""
+
+    target: Target
+    listener: int
+    """Index of the socket that sends; -1 if no socket of ours is of the address's family."""
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """A destination of the current table as probing sees it."""
 
@@ -24,11 +33,12 @@ class Place:
     mode: int
     """`ALL` if the farm's mode or its row's ``probe_mode`` says so (semantics 1.9)."""
 
-    target: Target | None
-    """Its first address, where calls go too; None while its name does not resolve."""
+    ways: tuple[Way, ...]
+    """One for each of its addresses, in their order; none while its name does not resolve."""
 
-    listener: int
-    """Index of the socket that sends; -1 if no socket of ours is of the address's family."""
+    def way(self, number: int) -> Way | None:
+        """To the address in use, where calls go too."""
+        return self.ways[number % len(self.ways)] if self.ways else None
 
     def is_probed(self, state: State) -> bool:
         """Inactive ones never (decision 17), active ones in mode 1."""
@@ -68,12 +78,13 @@ def places(table: Table, sockets: Sockets, mode: int) -> Iterator[Place]:
 
 
 def _place(set_slot: int, record: DestinationRecord, sockets: Sockets, mode: int) -> Place:
-    first = record.addresses[0] if record.addresses else None
     return Place(
         slot=record.slot,
         set_slot=set_slot,
         uri=record.uri,
         mode=ALL if ALL in (mode, record.probe_mode) else PROBING_ONLY,
-        target=(first.ip, first.port) if first else None,
-        listener=sockets.choose(record.socket, first.ip) if first else -1,
+        ways=tuple(
+            Way((each.ip, each.port), sockets.choose(record.socket, each.ip))
+            for each in record.addresses
+        ),
     )
