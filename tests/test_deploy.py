@@ -11,7 +11,8 @@ import pytest
 
 from ds_farm.config import FarmConfig
 from tests.test_grafana import BY_NAME
-from workers.supervisor import QUICK_STOP_S
+from workers.process_table import PROCESS_TABLE
+from workers.supervisor import STAGE_S
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 UNIT = DEPLOY / "ds-farm.service"
@@ -61,7 +62,8 @@ def test_the_unit_speaks_to_the_supervisor_as_it_listens() -> None:
     assert settings["Type"] == "notify"
     assert settings["ExecReload"].endswith("kill -HUP $MAINPID")
     assert settings["KillMode"] == "mixed"  # TERM to the supervisor alone
-    assert float(settings["TimeoutStopSec"]) > FarmConfig().stop_timeout_s + QUICK_STOP_S
+    longest = FarmConfig().stop_timeout_s + max(k.stop_stage for k in PROCESS_TABLE) * STAGE_S
+    assert float(settings["TimeoutStopSec"]) > longest
     assert int(settings["WatchdogSec"]) > 1
 
 

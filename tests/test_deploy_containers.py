@@ -19,7 +19,8 @@ from ds_farm.config import FarmConfig, MetricsConfig
 from ds_farm.db import url as urls
 from ds_farm.db.schema import NEWEST, Created, create_database
 from tests.support import mariadb
-from workers.supervisor import QUICK_STOP_S
+from workers.process_table import PROCESS_TABLE
+from workers.supervisor import STAGE_S
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -102,7 +103,7 @@ def test_kubernetes_asks_where_the_exporter_answers() -> None:
 
 
 def test_containers_wait_for_a_graceful_stop() -> None:
-    longest = FarmConfig().stop_timeout_s + QUICK_STOP_S
+    longest = FarmConfig().stop_timeout_s + max(k.stop_stage for k in PROCESS_TABLE) * STAGE_S
     assert _pod()["terminationGracePeriodSeconds"] > longest
     assert float(_compose()["services"]["farm"]["stop_grace_period"].rstrip("s")) > longest
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import ast
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
-from ds_farm.cfg.functions import FUNCTIONS, NOTHING_HERE
+from ds_farm.cfg.functions import FUNCTIONS
+from ds_farm.cfg.modules import NOTHING_HERE
 from ds_farm.cfg.pvars import NAMED as SCRIPT_NAMED
 from ds_farm.cfg.pvars import SIMPLE
 from ds_farm.cfg.texts import TRANSFORMATIONS
-from ds_farm.config import load
+from ds_farm.config import FarmConfig, load
 from ds_farm.dispatch.model import State
 from ds_farm.script.module import load_routes
 from ds_farm.script.pvars import NAMED, VARIABLES
 from shm._native import FIELDS, SIZES
+from shm.layout import Layout
+from shm.segment import PROCESSES_BESIDE_WORKERS
 
 ROOT = Path(__file__).parents[1]
 HIDDEN = ("build", "dist", "node_modules")
@@ -54,6 +58,35 @@ def test_commands_exist(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert set(re.findall(r"`make ([a-z][a-z-]*)", text)) <= targets
     assert set(re.findall(r"^make ([a-z][a-z-]*)$", text, re.MULTILINE)) <= targets
+
+
+def _described(folder: Path) -> list[Path]:
+    """Source files that the README of a folder is about: also those of folders without one."""
+    found = [path for kind in ("py", "pyx") for path in folder.glob(f"*.{kind}")]
+    for inner in folder.iterdir():
+        if inner.is_dir() and inner.name not in EACH_ALIKE and not (inner / "README.md").exists():
+            found += _described(inner)
+    return [path for path in found if not path.stem.startswith("__")]
+
+
+EACH_ALIKE = ("cli", "demo", "__pycache__")
+"""Folders that their README describes as a whole."""
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        *("ds_farm", "ds_farm/cfg", "ds_farm/dispatch", "ds_farm/proxy", "ds_farm/script"),
+        *("ds_farm/sip", "grafana", "shm", "workers"),
+    ],
+)
+def test_every_source_file_is_in_its_readme(folder: str) -> None:
+    text = (ROOT / folder / "README.md").read_text(encoding="utf-8")
+    names = re.findall(r"[\w*]+(?=\.(?:py|pyx|pxd)\b)", text)
+    files = _described(ROOT / folder)
+    missing = [each.name for each in files if not any(fnmatch(each.stem, name) for name in names)]
+    assert files
+    assert missing == []
 
 
 def test_ci_finds_the_test_command() -> None:
@@ -106,6 +139,20 @@ def test_the_byte_map_is_the_declaration() -> None:
     }
     assert declared <= shown
     assert {one for one in shown if one not in declared} == set()
+
+
+def test_the_size_of_the_segment_is_that_of_the_default_capacities() -> None:
+    text = (ROOT / "shm" / "README.md").read_text(encoding="utf-8")
+    farm = FarmConfig.model_construct()
+    layout = Layout(
+        farm.max_children + PROCESSES_BESIDE_WORKERS,
+        farm.max_children,
+        farm.max_sets,
+        farm.max_destinations,
+    )
+    capacities = f"({farm.max_children} workers, {farm.max_sets} sets, {farm.max_destinations} dest"
+    assert capacities in text
+    assert f"{layout.total_size:,}" in text
 
 
 def test_states_are_named_everywhere_alike() -> None:

@@ -98,3 +98,9 @@ def test_check_of_a_script(tmp_path: Path) -> None:
     found = ds_farm("check", "-f", "a.cfg", cwd=tmp_path)
     assert "warning: a.cfg:2: fork means nothing here" in found.stderr
     assert "/nowhere/at-all" in found.stderr
+
+
+def test_a_script_that_is_not_there(tmp_path: Path) -> None:
+    found = ds_farm("check", "-f", "none.cfg", cwd=tmp_path)
+    assert (found.returncode, found.stderr) == (1, "none.cfg: No such file or directory\n")
+    assert "ds-farm init" in ds_farm("check", "-f", "none.toml", cwd=tmp_path).stderr

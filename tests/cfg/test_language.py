@@ -17,6 +17,7 @@ def message(uri: str = "sip:0123@example.com:5070;user=phone") -> Draft:
     made.set("From", '"Al" <sip:al@a.example;x=1>;tag=f1')
     made.add("X-List", 'one, "two, three", four')
     made.add("X-Params", "a=1;b;c=three")
+    made.add("X-Words", "one two three")
     return made
 
 
@@ -47,7 +48,11 @@ def message(uri: str = "sip:0123@example.com:5070;user=phone") -> Draft:
         ("$si", "198.51.100.7"),
         ("$sp + 1", "5071"),
         ("$hdr(X-Params)", "a=1;b;c=three"),
-        ("$hdr(None)", ""),
+        ("$hdr(None)", "<null>"),
+        ('"-$hdr(None)-$var(never)"', "-<null>-0"),
+        ("$(hdr(X-Words){s.select,1, })", "two"),
+        ("$(hdr(X-Words){s.select, -1 , })", "three"),
+        ("$(hdr(X-List){s.select,0,,})", "one"),
         ("$(hdr(X-Params){param.value,c})", "three"),
         ("$(hdr(X-Params){param.exist,b})", "1"),
         ("$(hdr(X-Params){param.count})", "3"),
@@ -78,6 +83,48 @@ def test_expressions(tmp_path: Path, expression: str, value: str) -> None:
     assert says(tmp_path, expression, message()) == value
 
 
+PHONE = "sip:1234;phone-context=+1@example.com;user=phone"
+USERS = {
+    PHONE: ("1234;phone-context=+1", "example.com", "5060"),
+    "sip:a?b/c@example.com:5062": ("a?b/c", "example.com", "5062"),
+    "sip:a;b:secret@[2001:db8::1]:5070": ("a;b", "[2001:db8::1]", "5070"),
+    "sip:example.com;user=phone": ("", "example.com", "5060"),
+    "tel:+1234;phone-context=example.com": ("+1234", "", "5060"),
+}
+
+
+@pytest.mark.parametrize("uri", USERS)
+def test_the_user_is_all_before_the_at_sign(tmp_path: Path, uri: str) -> None:
+    user, host, port = USERS[uri]
+    script = 'if ($rU != NULL) $avp(u) = $rU; else $avp(u) = "";'
+    script += 'if ($rd != NULL) $avp(d) = $rd; else $avp(d) = "";'
+    assert says(tmp_path, '"$avp(u)|$avp(d)|$rp"', message(uri), script) == f"{user}|{host}|{port}"
+
+
+@pytest.mark.parametrize(
+    ("statements", "uri"),
+    [
+        ('$rU = "+1" + $rU;', "sip:+11234;phone-context=+1@example.com;user=phone"),
+        ('subst_user("/^1/9/");', "sip:9234;phone-context=+1@example.com;user=phone"),
+        ("$rU = NULL;", "sip:example.com;user=phone"),
+        ('$ru = "tel:+12;x=y"; $rU = "+34";', "tel:+34;x=y"),
+        ('$ru = "sip:a:pw@example.com"; $rU = "b";', "sip:b:pw@example.com"),
+        ('$ru = "tel:+12"; add_uri_param("x=1");', "tel:+12;x=1"),
+        ('$ru = "sip:a:pw@h:1;x"; prefix("p"); strip_tail(0);', "sip:pa:pw@h:1;x"),
+        ('$ru = "sip:abc:pw@h:1"; strip(1); strip_tail("1");', "sip:b:pw@h:1"),
+        ('$ru = "sip:abc:pw@h:1"; strip(9);', "sip:h:1"),
+        ('$ru = "sip:a:pw@h:1"; setuser("b"); setu("c");', "sip:c:pw@h:1"),
+        ('$ru = "sip:a:pw@h:1"; setuserpass("b:new");', "sip:b:new@h:1"),
+        ('$ru = "sip:h:1"; prefix("p");', "sip:p@h:1"),
+        ('$ru = "sip:a@h:1;x=@"; $rd = "i";', "sip:a@i:1;x=@"),
+        ('$ru = "sip:a@[::1]:1;x"; sethost("i");', "sip:a@i:1;x"),
+        ('sethostport("i:2");', "sip:1234;phone-context=+1@i:2;user=phone"),
+    ],
+)
+def test_another_user(tmp_path: Path, statements: str, uri: str) -> None:
+    assert says(tmp_path, "$ru", message(PHONE), statements) == uri
+
+
 @pytest.mark.parametrize(
     ("condition", "is_true"),
     [
@@ -95,6 +142,32 @@ def test_expressions(tmp_path: Path, expression: str, value: str) -> None:
         ("src_ip == 198.51.100.0/24", True),
         ("src_ip == 192.0.2.1", False),
         ("uri == myself", False),
+        ("src_ip == myself", False),
+        ("$Ri == myself", True),
+        ('is_myself("$Ri")', True),
+        ('is_myself("$Ri", "5060")', True),
+        ('is_myself("$Ri", 5062)', False),
+        ('$(ru{uri.param,none}) == ""', True),
+        ('$(fu{uri.port}) == ""', True),
+        ("$(ru{uri.port}) == 5070", True),
+        ('$(fu{uri.passwd}) == "" && $(fu{uri.headers}) == ""', True),
+        ('$(hdr(X-Params){param.value,none}) == ""', True),
+        ('$(hdr(X-Params){param.valueat,9}) == ""', True),
+        ('$(hdr(From){nameaddr.param,none}) == ""', True),
+        ('$(ru{s.select,9,@}) == ""', True),
+        ("$(hdr(X-List){uri.user}) == NULL", True),
+        ("$(hdr(None){uri.user}) == NULL", True),
+        ("$hdr(None) < 5", False),
+        ("$hdr(None) <= $hdr(None)", False),
+        ("5 > $hdr(None)", False),
+        ("$hdr(None) != 5", True),
+        ('$hdr(None) =~ ".*"', False),
+        ('$hdr(None) !~ ".*"', True),
+        ('"" =~ "^$"', False),
+        ('"" !~ "a"', False),
+        ('$fU < "B"', True),
+        ('"B" > $fU', True),
+        ('"abc" <= "ABC"', True),
         ("is_method(\"INVITE|ACK\")", True),
         ("has_totag()", False),
         ('$fU =~ "$(rU{s.substr,0,0})"', False),
@@ -143,12 +216,15 @@ def test_conditions(tmp_path: Path, condition: str, is_true: bool) -> None:
         ('strip(1); prefix("+49"); $avp(r) = $rU;', "+49123"),
         ('subst_user("/^0/00/"); $avp(r) = $rU;', "00123"),
         ('subst_uri("/example/other/"); $avp(r) = $rd;', "other.com"),
+        ('if (subst_user("/^9/00/")) $avp(r) = 1; else $avp(r) = $rU;', "0123"),
+        ('if (subst_uri("/none/other/")) $avp(r) = 1; else $avp(r) = $rd;', "example.com"),
+        ('if (subst_user("/^0/0/") && subst_uri("/e/e/")) $avp(r) = "both";', "both"),
         ('$avp("q") = 3; $avp(r) = $avp("q");', "3"),
         ('$avp(a) = "x1"; avp_subst("$avp(a)", "/x/y/"); $avp(r) = $avp(a);', "y1"),
         ('avp_printf("$avp(r)", "$rU-$rm");', "0123-INVITE"),
         ('$avp(a) = 1; $avp(a) = 2; avp_copy("$avp(a)/g", "$avp(r)");', "2"),
         ('$avp(r) = force_send_socket(udp:127.0.0.1:5060);', "1"),
-        ('$avp(r) = force_send_socket("udp:192.0.2.9:5060");', "-1"),
+        ('$var(s) = "udp:192.0.2.9:5060"; $avp(r) = force_send_socket($var(s));', "-1"),
         ('setflag(FLAG_A); if (isflagset(FLAG_A)) $avp(r) = "set";', "set"),
         ('ds_select_dst("7", "4"); $avp(r) = $rc;', "-1"),
         ('$var(s) = "1"; ds_select_dst("$var(s)", "4"); $avp(r) = "$rc $du";', "1 sip:192.0.2.1"),
@@ -183,6 +259,43 @@ def test_a_return_of_zero_ends_the_script(tmp_path: Path) -> None:
     """
     ((sent, *_),) = run(tmp_path, text)
     assert Sip.read(sent).start_line == b"SIP/2.0 204 yes"
+
+
+RETURNS = """
+route {{ if (route(x)) sl_send_reply(200, "yes $rc"); else sl_send_reply(200, "no $rc"); }}
+route[x] {{ {} }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("statements", "answer"),
+    [
+        ("return(5);", b"yes 5"),
+        ("return -5;", b"no -5"),
+        ("return();", b"yes 1"),
+        ("return;", b"yes 1"),
+        ('return("no");', b"yes 1"),
+        ("return($ci);", b"yes 1"),
+        ("return($hdr(None));", b"no -1"),
+        ("$var(x) = 3; return($var(x) - 1);", b"yes 2"),
+        ('sl_send_reply(200, "end"); $var(x) = 0; return($var(x));', b"end"),
+        ('sl_send_reply(200, "end"); return(0x0);', b"end"),
+    ],
+)
+def test_what_a_route_returns(tmp_path: Path, statements: str, answer: bytes) -> None:
+    ((sent, *_),) = run(tmp_path, RETURNS.format(statements), message())
+    assert Sip.read(sent).start_line == b"SIP/2.0 200 " + answer
+
+
+@pytest.mark.parametrize("code", ["x", "99", "700", "0"])
+def test_an_answer_with_what_is_no_code_is_not_sent(tmp_path: Path, code: str) -> None:
+    text = f"""
+        $var(x) = "{code}";
+        if (!send_reply("$var(x)", "A") && !sl_send_reply($var(x), "B") && !t_reply($var(x), "C"))
+            {{ $var(x) = 202; $var(y) = 7; send_reply($var(x), $var(y)); }}
+    """
+    sent = run(tmp_path, text, message())[-1][0]
+    assert Sip.read(sent).start_line == b"SIP/2.0 202 7"
 
 
 def test_text_of_a_message_is_no_script(tmp_path: Path) -> None:

@@ -63,6 +63,9 @@ def test_conditions_that_do_not_match(tmp_path: Path) -> None:
 def test_m4(tmp_path: Path) -> None:
     text = "define(`HOST', `192.0.2.1')dnl\nlisten=udp:HOST:5060 dnl a comment\n"
     assert lines(tmp_path, text) == ["listen=udp:192.0.2.1:5060"]
+    text = "dnl a comment's text\nport=5060 dnl more\n" + text
+    assert lines(tmp_path, text) == ["port=5060", "listen=udp:192.0.2.1:5060"]
+    assert lines(tmp_path, 'xlog("dnl is a word");') == ['xlog("dnl is a word");']
 
 
 def test_environment(tmp_path: Path) -> None:

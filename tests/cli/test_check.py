@@ -72,6 +72,16 @@ MISTAKES = {
         "[route]",
         '[metrics]\nbasic_auth_users = { prometheus = "secret" }\n[route]',
     ),
+    "fifo in a folder that is not there": Mistake(
+        rf"{FILE}:15: mi\.fifo: there is no folder {{dir}}/nowhere",
+        "[route]",
+        '[mi]\nfifo = "nowhere/fifo"\n[route]',
+    ),
+    "Unix socket in a folder that is not there": Mistake(
+        rf"{FILE}:15: mi\.datagram\[0\]: there is no folder /nowhere",
+        "[route]",
+        '[mi]\ndatagram = "unix:/nowhere/socket"\n[route]',
+    ),
     "not TOML": Mistake(rf"{FILE}:3: not TOML: .*", "children = 2", "children = "),
     "unknown key": Mistake(
         rf"{FILE}:11: dispatcher\.ds_ping_intervall: unknown key, "
@@ -129,6 +139,16 @@ MISTAKES = {
         "children = 2",
         "children = 2\nmax_children = 1",
     ),
+    "unknown user": Mistake(
+        rf"{FILE}:4: farm\.user: there is no user 'no-such-user' on this host",
+        "children = 2",
+        'children = 2\nuser = "no-such-user"',
+    ),
+    "unknown group": Mistake(
+        rf"{FILE}:4: farm\.group: there is no group 'no-such-group' on this host",
+        "children = 2",
+        'children = 2\ngroup = "no-such-group"',
+    ),
     "unequal lists": Mistake(
         rf"{FILE}:15: route\.set: 2 sets in '1,2', but 1 algorithms in '4'",
         'set = "1"',
@@ -155,6 +175,28 @@ MISTAKES = {
     "routing module without its function": Mistake(
         r"{dir}/routes\.py: .* request_route.*",
         routes=ROUTES.replace("request_route", "route_request"),
+    ),
+    "routing function that cannot take a request": Mistake(
+        r"{dir}/routes\.py:4: request_route is called with one argument: missing .* 'other'",
+        routes=ROUTES.replace("(request)", "(request, other)"),
+    ),
+    "routing module that exits": Mistake(
+        r"{dir}/routes\.py:2: SystemExit: 3",
+        routes=ROUTES.replace("math", "sys\nsys.exit(3)"),
+    ),
+    "routing module that ends the process": Mistake(
+        r"{dir}/routes\.py: the module ends the process when it is loaded \(exit code 0\)",
+        routes=ROUTES.replace("math", "os\nos._exit(0)"),
+    ),
+    "routing module that crashes": Mistake(
+        r"{dir}/routes\.py: the module ends the process .* \(signal 11, Segmentation fault\)",
+        routes=ROUTES.replace("math", "os\nos.kill(os.getpid(), 11)"),
+    ),
+    "routing module that hangs": Mistake(
+        r"{dir}/routes\.py: the module is not loaded after 2 s \(farm\.hang_timeout_s\)",
+        "children = 2",
+        "children = 2\nhang_timeout_s = 2",
+        routes=ROUTES.replace("math", "time\ntime.sleep(1000)"),
     ),
     "database that is not there": Mistake(
         r"partition 'default': sqlite:///{dir}/ds_farm\.sqlite: there is no such file; .*",
@@ -205,6 +247,17 @@ def test_a_good_setup_is_summed_up(tmp_path: Path) -> None:
     assert "1 destinations in 1 sets, table version 9" in found.stdout
 
 
+def test_a_folder_that_may_come_is_a_warning(tmp_path: Path) -> None:
+    keys = '[mi]\nfifo = "/run/nowhere/fifo"\nfifo_reply_dir = "nowhere"\n[route]'
+    found = ds_farm("check", "-c", _setup(tmp_path, Mistake("", "[route]", keys)), cwd=tmp_path)
+    assert found.returncode == 0, found
+    assert found.stderr.splitlines() == [
+        f"warning: {tmp_path}/ds_farm.toml:16: mi.fifo_reply_dir: there is no folder "
+        f"{tmp_path}/nowhere: no reply gets to a client",
+        f"warning: {tmp_path}/ds_farm.toml:15: mi.fifo: there is no folder /run/nowhere",
+    ]
+
+
 def test_all_problems_come_at_once(tmp_path: Path) -> None:
     mistake = Mistake(
         "",
@@ -226,7 +279,7 @@ def test_what_a_routing_module_prints_is_no_data(tmp_path: Path) -> None:
     config = _setup(tmp_path, Mistake("", routes=ROUTES + "print('hello')\nraise SystemExit\n"))
     found = ds_farm("check", "-c", config, cwd=tmp_path)
     assert found.returncode == 1
-    assert "ends the process" in found.stderr
+    assert "routes.py:7: SystemExit" in found.stderr
     assert found.stdout == ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +10,46 @@ from pathlib import Path
 import pytest
 
 import ds_farm as package
+from shm.errors import SegmentError
+from tests.support import process
 from tests.support.command import ds_farm
+from tests.support.farm import COMMAND, Farm
+from tests.support.wait import until
 
 COMMANDS = ("run", "init", "check", "list", "demo", "version")
 
 
-def test_version(tmp_path: Path) -> None:
-    found = ds_farm("version", cwd=tmp_path)
+@pytest.mark.parametrize("word", ["version", "--version", "-V"])
+def test_version(tmp_path: Path, word: str) -> None:
+    found = ds_farm(word, cwd=tmp_path)
     assert (found.returncode, found.stdout) == (0, f"ds_farm {package.__version__}\n")
+
+
+def test_closed_standard_streams(tmp_path: Path) -> None:
+    """No socket gets their numbers, and the log goes nowhere."""
+    with Farm(tmp_path, ["sip:127.0.0.1:9"]) as farm:
+        config = farm.config
+        farm.stop()
+        shell = subprocess.Popen(
+            ["sh", "-c", 'exec "$0" run -c "$1" <&- >&- 2>&-', COMMAND, config],
+            start_new_session=True,
+        )
+        try:
+            until(lambda: len(_children(farm)) == farm.children + 4, "all processes")
+            for pid in (shell.pid, *_children(farm)):
+                held = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)]
+                assert held == ["/dev/null"] * 3
+            shell.terminate()
+            assert shell.wait(20) == 0
+        finally:
+            process.kill_session(shell.pid)
+
+
+def _children(farm: Farm) -> list[int]:
+    try:
+        return [child.pid for child in farm.processes()]
+    except SegmentError:
+        return []
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from tests.support.command import ds_farm
 
@@ -29,6 +32,19 @@ def test_it_makes_what_check_accepts(tmp_path: Path) -> None:
     found = ds_farm("check", cwd=folder)
     assert found.returncode == 0, found
     assert "1 destinations in 1 sets" in found.stdout
+
+
+@pytest.mark.parametrize("name", [b"what? 50% #1", b"gr\xfcn", b"%3F"])
+def test_name_of_the_folder_is_of_no_matter(tmp_path: Path, name: bytes) -> None:
+    folder = tmp_path / os.fsdecode(name)
+    made = ds_farm("init", folder, cwd=tmp_path)
+    assert made.returncode == 0, made
+    assert (folder / "ds_farm.sqlite").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    _insert(folder)
+    found = ds_farm("check", "-c", folder / "ds_farm.toml", cwd=tmp_path)
+    assert found.returncode == 0, found
+    assert str(folder / "ds_farm.sqlite") in found.stdout
 
 
 def test_what_exists_is_kept_without_force(tmp_path: Path) -> None:

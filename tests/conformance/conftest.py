@@ -98,11 +98,8 @@ class Bench:
 
     def drops(self) -> int:
         """Messages that the worker has dropped so far."""
-        segment = self.farm.segment()
-        try:
+        with self.farm.segment() as segment:
             return sum(segment.worker(0).words("dropped"))
-        finally:
-            segment.close()
 
     def close(self) -> None:
         for peer in self.callers:

@@ -11,7 +11,7 @@ import pytest
 from ds_farm.config import Config, DispatcherConfig, resolve
 from ds_farm.db.loader import LoadResult, SkippedRow, load
 from ds_farm.db.schema import VERSIONS, Names, create_database
-from ds_farm.dispatch.model import Destination, State
+from ds_farm.dispatch.model import Destination, Discard, State
 from ds_farm.errors import ConfigError, DatabaseError
 from tests.support import database
 from tests.support.database import Row
@@ -179,6 +179,19 @@ def test_other_names_of_table_and_columns(file: Path) -> None:
     )
 
 
+def test_names_of_4_0_s_columns(file: Path) -> None:
+    database.write(file, [Row("sip:a", probe_mode=1, description="d")])
+    _execute(
+        file,
+        "ALTER TABLE dispatcher RENAME COLUMN probe_mode TO Probed",
+        "ALTER TABLE dispatcher RENAME COLUMN description TO about",
+    )
+    expected = Destination("sip:a", probe_mode=1, description="d")
+    result = _load(file, probe_mode_col="Probed", description_col="about")
+    assert result.sets[0].destinations == (expected,)
+    assert _load(file).sets[0].destinations == (Destination("sip:a"),), "they may be missing"
+
+
 def test_a_missing_column_is_named_with_its_parameter(file: Path) -> None:
     database.write(file, [])
     with pytest.raises(ConfigError, match=r"has no column 'x' \(setid_col\), 'y' \(attrs_col\)"):
@@ -203,7 +216,9 @@ def test_a_table_without_an_id_column(file: Path) -> None:
     )
     result = _load(file)
     assert _uris(result, 1) == ["sip:a", "sip:b"]
-    assert result.skipped == (SkippedRow("dispatcher", None, "the destination is empty"),)
+    assert result.skipped == (
+        SkippedRow("dispatcher", None, "the destination is empty", Discard.DESTINATION),
+    )
 
 
 def test_a_database_that_is_not_there_can_be_tried_again(file: Path) -> None:

@@ -28,6 +28,12 @@ def test_password_of_opensips_is_taken_byte_for_byte(password: str) -> None:
     assert urls.show(url) == "mysql+pymysql://u:***@[::1]:3307/db?charset=latin1"
 
 
+def test_file_name_is_percent_encoded() -> None:
+    url = urls.parse("sqlite:////a%253F/b%3Fc#d e.db?timeout=3")
+    assert (url.database, url.query) == ("/a%3F/b?c#d e.db", {"timeout": "3"})
+    assert urls.show(url) == "sqlite:////a%3F/b?c#d e.db"
+
+
 def test_a_url_with_a_driver_is_percent_encoded() -> None:
     assert urls.parse("mysql+pymysql://u:p%40%25@h/d").password == "p@%"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import gcd
 
 
 def reference_hash(*keys: bytes) -> int:
@@ -67,6 +68,9 @@ class ModelSet:
     def _among(self, algorithm: int, h: int, drawn: list[int], active: list[int]) -> int | None:
         if algorithm == 4:
             self.cursor += 1
+            total = sum(self.members[i].weight for i in active)
+            if total and self.cycle(drawn) > max(128, 32 * len(drawn)):
+                return self.by_hash(active, (self.cursor - 1) * self.stride(total) % total)
             turns = [i for i in self.turns(drawn) if i in active] or active
             return turns[(self.cursor - 1) % len(turns)]
         if algorithm == 9:
@@ -89,16 +93,29 @@ class ModelSet:
                 return i
         raise AssertionError("r was below the total")
 
+    def cycle(self, drawn: list[int]) -> int:
+        """Turns until round robin begins anew."""
+        weights = [self.members[i].weight for i in drawn]
+        return len(set(weights)) > 1 and sum(weights) // gcd(*weights)
+
+    def stride(self, total: int) -> int:
+        """Decision 4, long cycles: from the golden section upwards, what shares no divisor."""
+        first = int(total * (5**0.5 - 1) / 2)
+        return next(step for step in range(max(first, 1), 2 * total) if gcd(step, total) == 1)
+
     def turns(self, drawn: list[int]) -> list[int]:
         """Decision 4: the k-th turn of weight w in the middle of the k-th of w equal stretches."""
         if not any(self.members[i].weight for i in drawn):
             return drawn
+        # The cycle begins with the first that has a share (decision 2).
         moments = [
             (Fraction(2 * k + 1, 2 * self.members[i].weight), i)
             for i in drawn
             for k in range(self.members[i].weight)
         ]
-        return [i for _, i in sorted(moments)]
+        cycle = [i for _, i in sorted(moments)]
+        begin = cycle.index(min(cycle))
+        return cycle[begin:] + cycle[:begin]
 
     def by_load(self, active: list[int]) -> list[int]:
         """Decision 8: ascending, of equal ones the first in the set first."""

@@ -126,7 +126,10 @@ def test_ring_that_went_round_loses_no_destination_s_last_state(registry: Regist
     assert len(found) == CHANGES + 1
 
 
-def test_slot_that_is_given_away_brings_no_late_change(registry: Registry) -> None:
+def test_slot_that_is_given_away_brings_no_late_change(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ds_farm.dispatch.registry.REST_NS", 0)
     reader = Journal(registry.segment)
     registry.set_state(0, INACTIVE, reason=Reason.MI)
     one = [DestinationSet("default", 1, (Destination("sip:b"),))]

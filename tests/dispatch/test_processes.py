@@ -76,7 +76,10 @@ def test_a_killed_process_changes_no_share(segment: Segment) -> None:
     live_rows(segment, rows)
     endless = _fork(lambda: _draw(segment.farm, 3, rows, 2**40))
     pids = [_fork(lambda rank=rank: _draw(segment.farm, rank, rows, EACH)) for rank in range(3)]  # type: ignore[misc]
-    until(lambda: segment.set_counters(3, 0).selections > 500, "picks of the one to be killed")
+    until(
+        lambda: sum(segment.set_counters(3, 0).words("selections")) > 500,
+        "picks of the one to be killed",
+    )
     os.kill(endless, signal.SIGKILL)
     os.waitpid(endless, 0)
     _end(pids)

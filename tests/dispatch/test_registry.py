@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from ds_farm.dispatch.model import DestinationSet, State
-from ds_farm.dispatch.registry import Registry
+from ds_farm.dispatch.model import DestinationSet, Discard, State
+from ds_farm.dispatch.registry import REST_NS, Registry
 from ds_farm.dispatch.state import Event
 from shm.errors import SegmentError
 from shm.layout import Role, Status
@@ -112,7 +113,35 @@ def test_removed_and_added_again_begins_anew(registry: Registry) -> None:
     assert segment.set(_set_slot(registry, 2)).cursor == 0
 
 
-def test_a_slot_given_to_another_destination_is_cleaned(registry: Registry) -> None:
+def test_a_slot_rests_before_it_is_given_away(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that began with what was there counts and marks by the slot's number."""
+    registry.publish(make_sets({1: [A, B]}))
+    gone = _slots(registry)[1]
+    registry.publish(make_sets({1: [A]}))
+    for uri in (C, B, "sip:192.0.2.80"):
+        registry.publish(make_sets({1: [A, uri]}))
+        assert gone not in _slots(registry), uri
+    now_ns = time.time_ns() + REST_NS
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns)
+    registry.publish(make_sets({1: [A, C, "sip:192.0.2.80", "sip:192.0.2.81"]}))
+    assert gone in _slots(registry)
+
+
+def test_a_full_segment_gives_away_what_rests_longest(registry: Registry) -> None:
+    registry.publish(make_sets({1: [f"sip:192.0.2.{i}" for i in range(6)]}))
+    slots = _slots(registry)
+    for left in (5, 4):  # one after the other
+        registry.publish(make_sets({1: [f"sip:192.0.2.{i}" for i in range(left)]}))
+    registry.publish(make_sets({1: [*(f"sip:192.0.2.{i}" for i in range(4)), C]}))
+    assert _slots(registry)[4] == slots[5]
+
+
+def test_a_slot_given_to_another_destination_is_cleaned(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ds_farm.dispatch.registry.REST_NS", 0)
     segment = registry.segment
     registry.publish(make_sets({1: [A]}))
     (slot,) = _slots(registry)
@@ -210,12 +239,16 @@ def test_another_process_s_registry_sees_table_and_states(registry: Registry) ->
     other_segment = Segment.attach(segment.farm, writable=True)
     other = Registry(other_segment)
     assert other.table().sets == ()
-    registry.publish(make_sets({1: [A]}), skipped_rows=4)
+    registry.publish(make_sets({1: [A]}), discarded=[Discard.STATE, Discard.LINE, Discard.STATE])
     assert other.table() == registry.table()
     other.set_state(_slots(other)[0], State.PROBING)
     assert registry.state(_slots(registry)[0]) is State.PROBING
-    assert segment.header.rows_skipped == 4
-    assert segment.header.reloads_ok == 1
+    discarded = segment.header.words("discarded")
+    assert (sum(discarded), discarded[Discard.STATE], discarded[Discard.LINE]) == (3, 2, 1)
+    registry.publish(make_sets({1: [A]}))
+    assert segment.header.words("discarded") == discarded, "new addresses: the rows are the same"
+    registry.publish(make_sets({1: [A]}), discarded=())
+    assert sum(segment.header.words("discarded")) == 0
     other_segment.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ds_farm.dispatch.schedule import turns
 from shm.segment import Segment
 from tests.dispatch.live import live_rows, live_set, set_active
 from tests.dispatch.model import Member, ModelSet, reference_hash
@@ -23,7 +25,6 @@ FIRST = (8, 10, 11, 4711, -1)
 REUSED = hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 """Every example fills the slots of the one segment anew."""
 
-# Small sums: making the turns of a set with large weights takes a tenth of a second.
 weights = st.one_of(st.integers(0, 5), st.sampled_from([0, 0, 1, 1, 7, 100, 255]))
 large_weights = st.sampled_from([0, 1, 255, 65535])
 small_weights = st.integers(0, 6)
@@ -156,6 +157,37 @@ def test_decision_4_weights_count_in_every_window(
     for start in range(9 * cycle):
         window = Counter(picks[start : start + cycle])
         assert [window[i] for i in range(len(shares))] == shares
+
+
+@pytest.mark.parametrize(
+    "given_weights", [[65535, 65533, 32768, 1, 0], [5, 0, 997], [33, 33, 33, 901, 10, 7, 1]]
+)
+def test_decision_4_a_cycle_that_is_too_long_to_be_written_down(
+    segment: Segment, given_weights: list[int]
+) -> None:
+    """Exact over the whole of it, and evenly spread: a walk by the golden section leaves gaps of
+    three lengths at most, so no stretch is off by more than its logarithm."""
+    assert not turns(given_weights)
+    members_ = [Member(weight) for weight in given_weights]
+    live = live_set(segment, members_)
+    for left_out in (None, 0):
+        if left_out is not None:
+            set_active(segment, members_, left_out, False)
+        active = [i for i, one in enumerate(members_) if one.active]
+        total = sum(given_weights[i] for i in active)
+        picks = [live.pick(4) for _ in range(total)]
+        assert Counter(picks) == {i: given_weights[i] for i in active if given_weights[i]}
+        for length in (10, 100, total // 7, total // 2):
+            seen = Counter(picks[:length])
+            for i in active:
+                share = length * given_weights[i] / total
+                assert abs(seen[i] - share) <= 2 + math.log2(total), (i, length)
+
+
+def test_decision_2_with_weights(segment: Segment) -> None:
+    for given_weights in ([1, 3], [0, 1, 5], [1, 65535]):
+        live = live_set(segment, [Member(weight) for weight in given_weights])
+        assert live.pick(4) == next(i for i, weight in enumerate(given_weights) if weight)
 
 
 @pytest.mark.parametrize("algorithm", [*HASHED, *FIRST, 9])

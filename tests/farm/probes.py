@@ -30,16 +30,13 @@ class Probed:
 
 def seen(farm: Farm) -> dict[str, Probed]:
     """All destinations by URI."""
-    segment = farm.segment()
-    try:
+    with farm.segment() as segment:
         registry = Registry(segment)
         return {
             record.uri: _probed(segment, registry, record.slot)
             for one in registry.table().sets
             for record in one.destinations
         }
-    finally:
-        segment.close()
 
 
 def _probed(segment: Segment, registry: Registry, slot: int) -> Probed:
@@ -60,12 +57,9 @@ def _probed(segment: Segment, registry: Registry, slot: int) -> Probed:
 
 def set_state(farm: Farm, uri: str, state: State) -> None:
     """As an operator does, at once."""
-    segment = Segment.attach(farm.name, writable=True)
-    try:
+    with Segment.attach(farm.name, writable=True) as segment:
         registry = Registry(segment)
         for one in registry.table().sets:
             for record in one.destinations:
                 if record.uri == uri:
                     registry.set_state(record.slot, state)
-    finally:
-        segment.close()

@@ -11,6 +11,8 @@ from pathlib import Path
 from shm.layout import Role
 from tests.farm.test_calls import MODULE, nothing_is_left
 from tests.support.farm import Farm
+from tests.support.message import Draft, Sip
+from tests.support.peer import Peer
 from tests.support.sipp import Callee, Calls
 from tests.support.wait import until
 
@@ -58,6 +60,40 @@ def test_a_killed_worker_costs_a_retransmission(tmp_path: Path) -> None:
             pause(caller, 1.0)
             until(lambda: len(farm.workers()) == 3, "three workers again")
         result = caller.wait()
-        assert kills > 5
+        assert kills >= 3, "each rank once"
         assert (result.successful, result.failed) == (CALLS, 0), caller.report() + farm.log()
         nothing_is_left(farm)
+
+
+def test_a_worker_that_was_killed_while_it_left_holds_up_nobody(tmp_path: Path) -> None:
+    """New calls could be its own from before it was taken away; nobody waits for its word."""
+    with Peer() as callee, Peer() as caller:
+        # Nobody answers: a farm that stops would wait for these calls.
+        settings = {"farm": {"stop_timeout_s": 1.0}}
+        module = MODULE.format(algorithm=4)
+        rows = [f"sip:{callee.sent_by}"]
+        with Farm(tmp_path, rows, children=2, module=module, settings=settings) as farm:
+
+            def all_arrive(name: str) -> None:
+                """Calls of both workers, sent again as callers do until the callee has them."""
+                missing = {f"{number}{name}" for number in range(20)}
+
+                def arrive() -> bool:
+                    for key in missing:
+                        via = f"SIP/2.0/UDP {caller.sent_by};branch=z9hG4bK{key}"
+                        caller.send(Draft(via=via, key=key).bytes(), farm.sip)
+                    missing.difference_update(
+                        Sip.read(each).one("call-id").decode().partition("@")[0]
+                        for each in callee.pending()
+                    )
+                    return not missing
+
+                until(arrive, f"all calls of {name}", timeout_s=10.0)
+
+            all_arrive("before")
+            leaving = farm.child(Role.WORKER, 1)
+            farm.signal(signal.SIGTTOU)
+            until(lambda: "TTOU: 1 workers" in farm.log(), "one worker less")
+            os.kill(leaving.pid, signal.SIGKILL)
+            until(lambda: f"worker 1[{leaving.pid}] ended" in farm.log(), "its end seen")
+            all_arrive("after")

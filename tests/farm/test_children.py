@@ -13,7 +13,7 @@ from tests.support.sipp import Caller, Destination
 from tests.support.wait import until
 
 RATE = 500
-CALLS = 4_000
+CALLS = 8_000
 
 
 STEPS = (
@@ -57,8 +57,8 @@ def test_more_and_fewer_workers_under_traffic(
         for wanted, number in STEPS:
             farm.signal(number)
             wait_for_workers(farm, wanted)
-            gained = traffic(farm, 200)
-            assert all(gained[:wanted]), gained
+            # A new worker has its slot before it reads: the others may get to any number first.
+            until(lambda: all(traffic(farm, 50)[:wanted]), f"requests at each of {wanted}")  # noqa: B023
         assert caller.running, "the calls were over before the last signal"
         result = caller.wait()
         assert (result.successful, result.failed) == (CALLS, 0), caller.report()
@@ -74,13 +74,12 @@ def test_the_number_of_workers_has_limits(tmp_path: Path) -> None:
     settings = {"farm": {"max_children": 2}}
     with Farm(tmp_path, ["sip:127.0.0.1:9"], children=2, settings=settings) as farm:
         farm.signal(signal.SIGTTIN)
-        until(lambda: "max_children" in farm.log(), "a word that it is enough")
+        until(lambda: "farm.max_children = 2 is reached" in farm.log(), "a word that it is enough")
         assert ranks(farm) == [0, 1]
         farm.signal(signal.SIGTTOU)
         until(lambda: ranks(farm) == [0], "one worker")
-        seen = len(farm.log())
         farm.signal(signal.SIGTTOU)
-        until(lambda: "TTOU" in farm.log()[seen:], "a word that one is the least")
+        until(lambda: "TTOU: one worker is the least" in farm.log(), "a word that one is the least")
         assert ranks(farm) == [0]
 
 
@@ -96,6 +95,7 @@ def test_ds_farm_children_sets_their_number(tmp_path: Path) -> None:
             assert done.returncode == 0, done
             assert done.stdout.startswith(said)
             wait_for_ranks(farm, wanted)
+            assert farm.metrics().total("ds_farm_workers_configured") == wanted
         assert children_command(farm).stdout == "3 workers, configured 2, at most 5\n"
         for count in ("6", "0", "-1", "many"):
             done = children_command(farm, count)

@@ -23,7 +23,7 @@ from tests.support.wait import until
 
 RATE = 500
 CALLS = 5_000
-BATCH = 64
+BATCH = 128
 """Datagrams that a worker has in its hands at most: one recvmmsg."""
 
 ROLES = (Role.WORKER, Role.LOADER, Role.TIMER, Role.EXPORTER, Role.CONTROL)
@@ -123,7 +123,7 @@ def test_workers_that_die_with_their_hands_full(
 ) -> None:
     """SIGKILL in the middle of batches: a worker takes at most one batch with it, sent and not
     counted or counted and not sent, and the callers' retransmissions make up for that."""
-    kills, rate, calls = 8, 2_500, 12_000
+    kills, rate, calls = 8, 2_500, 25_000
     with (
         Farm(tmp_path, [each.uri for each in destinations], children=2) as farm,
         counts.Watcher(farm) as watcher,
@@ -144,7 +144,7 @@ def test_workers_that_die_with_their_hands_full(
 
 def test_a_worker_that_hangs_is_replaced(tmp_path: Path, destinations: list[Destination]) -> None:
     rows = [each.uri for each in destinations]
-    settings = {"farm": {"hang_timeout_s": 1.0}}
+    settings = {"farm": {"hang_timeout_s": 2.0}}
     with (
         Farm(tmp_path, rows, settings=settings) as farm,
         Caller(tmp_path, farm.sip, 3_000, RATE) as caller,

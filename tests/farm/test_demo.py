@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.alone import alone
 from tests.support.farm import COMMAND
 
 
 @pytest.mark.timeout(120)
 def test_without_a_terminal_it_runs_shows_and_ends(tmp_path: Path) -> None:
-    shared = set(os.listdir("/dev/shm"))
+    shared = "ls /dev/shm | sort >"
+    command = f"{shared} before; {COMMAND} demo; code=$?; {shared} after; exit $code"
     run = subprocess.run(
-        [COMMAND, "demo"],
+        alone(command),
         cwd=tmp_path,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -32,5 +34,6 @@ def test_without_a_terminal_it_runs_shows_and_ends(tmp_path: Path) -> None:
     for word in ("sip:", "metrics", "/mi"):
         assert word in run.stdout, run.stdout
     assert "Traceback" not in run.stdout
-    left = {name for name in os.listdir("/dev/shm") if re.match(r"(sem\.)?ds_farm-ds_farm", name)}
-    assert left <= shared, left - shared
+    before, after = ((tmp_path / name).read_text().split() for name in ("before", "after"))
+    left = {name for name in after if re.match(r"(sem\.)?ds_farm-ds_farm", name)}
+    assert left <= set(before), left

@@ -3,6 +3,7 @@ subscriber, whoever dies (decision 20)."""
 
 from __future__ import annotations
 
+import base64
 import http.server
 import json
 import os
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from shm.layout import Role
+from shm.segment import Segment
 from tests.support.farm import Farm
 from tests.support.wait import until
 
@@ -56,12 +58,19 @@ class Heard:
         for made in (self.udp, self.unix, self.tcp):
             made.settimeout(10.0)
         self.posts: list[Any] = []
+        self.logins: list[str | None] = []
+        self.gate = threading.Event()
+        """Posts are not answered while it is clear."""
+
+        self.gate.set()
         heard = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                heard.logins.append(self.headers["Authorization"])
                 heard.posts.append((self.path, self.headers["Content-Type"], json.loads(body)))
+                heard.gate.wait(10.0)
                 self.send_response(204)
                 self.end_headers()
 
@@ -82,6 +91,7 @@ class Heard:
         ]
 
     def close(self) -> None:
+        self.gate.set()
         self.http.shutdown()
         self._thread.join()
         self.http.server_close()
@@ -171,16 +181,28 @@ def test_each_kind_of_subscriber_hears_each_change_once(tmp_path: Path, heard: H
         heard.udp.recv(4096)
 
 
+def test_webhook_with_a_password(tmp_path: Path, heard: Heard) -> None:
+    hook = heard.subscribers()[-1]
+    with start(tmp_path, [hook.replace("//", "//me:s%40cret@")]) as farm:
+        mi(farm, "ds_set_state", "i", "1", URIS[0])
+        until(lambda: heard.posts, "a post")
+        assert heard.logins == [f"Basic {base64.b64encode(b'me:s@cret').decode()}"]
+        shown = mi(farm, "subscribers_list")["Events"][0]["subscribers"]
+        assert [one["socket"] for one in shown] == [hook.replace("//", "//me:***@")]
+        dead = "http://me:s%40cret@127.0.0.1:1/"
+        mi(farm, "event_subscribe", "E_DISPATCHER_STATUS", dead, 1)
+        mi(farm, "ds_set_state", "a", "1", URIS[0])
+        until(lambda: "event to http://me:***@127.0.0.1:1/ dropped" in farm.log(), "the drop")
+        assert "cret" not in farm.log()
+
+
 def test_change_of_a_process_that_was_killed_right_after_it(tmp_path: Path, heard: Heard) -> None:
     """The state word has changed, the record of the change was never written."""
     with start(tmp_path, heard.subscribers()[:1]) as farm:
-        segment = type(farm.segment()).attach(farm.name, writable=True)
-        try:
+        with Segment.attach(farm.name, writable=True) as segment:
             view = segment.destination(0)
             word = view.word
             assert segment.memory.swap(view.offset("word"), word, word + (1 << 32) + 1)
-        finally:
-            segment.close()
         first = json.loads(heard.udp.recv(4096))["params"]
         assert (first["state"], first["reason"]) == ("inactive", "unknown")
         mi(farm, "ds_set_state", "a", "1", URIS[0])
@@ -237,6 +259,27 @@ def test_death_of_control_repeats_nothing_and_keeps_subscriptions(
         assert json.loads(heard.udp.recv(4096))["params"] == params("probing", "inactive", URIS[1])
         shown = mi(farm, "subscribers_list")["Events"][0]["subscribers"]
         assert [one["socket"] for one in shown] == [where]
+
+
+def test_subscription_that_is_renewed_late_changes_no_order(tmp_path: Path, heard: Heard) -> None:
+    beside, *_, hook = heard.subscribers()
+    with start(tmp_path, [beside]) as farm:
+        heard.gate.clear()
+        mi(farm, "event_subscribe", "E_DISPATCHER_STATUS", hook, 1)
+        for letter in "iaiaia":
+            mi(farm, "ds_set_state", letter, "1", URIS[0])
+            heard.udp.recv(4096)
+        until(lambda: len(mi(farm, "subscribers_list")["Events"][0]["subscribers"]) == 1, "its end")
+        for letter in "ia":  # the second comes when control has been through all its senders
+            mi(farm, "ds_set_state", letter, "1", URIS[1])
+            heard.udp.recv(4096)
+        mi(farm, "event_subscribe", "E_DISPATCHER_STATUS", hook, 60)
+        mi(farm, "ds_set_state", "p", "1", URIS[0])
+        heard.udp.recv(4096)
+        heard.gate.set()
+        until(lambda: len(heard.posts) >= 7, "seven posts")
+        states = [body["params"]["state"] for _, _, body in heard.posts]
+        assert states == ["inactive", "active"] * 3 + ["probing"]
 
 
 def test_subscriber_that_is_not_there_is_counted_and_holds_up_nobody(

@@ -116,7 +116,11 @@ def test_examples_of_parameters(tmp_path: Path, number: str) -> None:
 @pytest.mark.parametrize("number", CALLS)
 def test_examples_of_calls(tmp_path: Path, number: str) -> None:
     path = tmp_path / "small.cfg"
-    path.write_text(SMALL.format("", CALLS[number] + 'sl_send_reply("200", "OK");'))
+    partitions = "\n".join(
+        f'modparam("dispatcher", "partition", "{name}: db_url=sqlite:///{name}.sqlite")'
+        for name in ("part2", "part3", "part4")
+    )
+    path.write_text(SMALL.format(partitions, CALLS[number] + 'sl_send_reply("200", "OK");'))
     config = load(path, for_run=True)
     assert config.route_module is not None
     routes = load_routes(config.route_module, config.module_text)

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ds_farm.dispatch.model import Address
+from ds_farm.dispatch.model import Address, State
 from ds_farm.dispatch.registry import Registry
 from shm.layout import Role
+from tests.farm.probes import seen
 from tests.support.dns import Nameserver
-from tests.support.farm import Farm, Value
+from tests.support.farm import Farm, Settings, Value
 from tests.support.message import Draft
+from tests.support.net import own_host
 from tests.support.peer import Peer
 from tests.support.uas import Uas, answering
 from tests.support.wait import until
@@ -38,12 +40,9 @@ def farm_of(directory: Path, server: Nameserver, *rows: str) -> Farm:
 
 def leads_to(farm: Farm, uri: str) -> tuple[Address, ...]:
     """Addresses that the current table has for a destination."""
-    segment = farm.segment()
-    try:
+    with farm.segment() as segment:
         sets = Registry(segment).table().sets
         return next(d.addresses for one in sets for d in one.destinations if d.uri == uri)
-    finally:
-        segment.close()
 
 
 def ask(farm: Farm, uas: Uas) -> None:
@@ -113,3 +112,26 @@ def test_loader_that_dies_knows_the_names_again(tmp_path: Path, server: Nameserv
             server.add("gw.example", "A", "127.0.0.2", ttl=1)
             moved = (Address("127.0.0.2", port),)
             until(lambda: leads_to(farm, uri) == moved, "the successor asks, too")
+
+
+def test_a_dead_address_gives_way_to_the_next(tmp_path: Path, server: Nameserver) -> None:
+    """Found out by a probe that is refused, and by a call: the destination stays in use."""
+    dead, alive = own_host(), own_host()
+    with Uas(OK, alive) as uas:
+        port, uri = uas.peer.address[1], "sip:gw.example"
+        records = (f"1 1 {port} one.gw.example.", f"2 1 {port} two.gw.example.")
+        server.add("_sip._udp.gw.example", "SRV", *records)
+        server.add("one.gw.example", "A", dead)
+        server.add("two.gw.example", "A", alive)
+        settings: Settings = {
+            "dns": {"nameservers": [f"127.0.0.1:{server.port}"], "timeout_s": 0.3},
+            "dispatcher": {"ds_ping_interval": 1, "ds_probing_mode": 1},
+        }
+        with Farm(tmp_path, [uri], children=1, settings=settings) as farm:
+            metric = "ds_farm_destination_address_in_use"
+            until(lambda: leads_to(farm, uri)[1:], "both addresses")
+            assert [each.ip for each in leads_to(farm, uri)] == [dead, alive]
+            until(lambda: uas.arrivals, "a probe at the address that is alive")
+            until(lambda: farm.metrics().total(metric) == 1, "the metric")
+            ask(farm, uas)
+            assert seen(farm)[uri].state is State.ACTIVE

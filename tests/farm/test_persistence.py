@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 from tests.support import database
@@ -19,3 +21,25 @@ def test_changed_states_are_saved_at_the_end(tmp_path: Path) -> None:
             assert done.returncode == 0, done
         farm.stop()
         assert database.states(farm.database) == {URIS[0]: 1, URIS[1]: 2, URIS[2]: 1}
+
+
+def test_states_that_cannot_be_saved_at_the_end_are_told(tmp_path: Path) -> None:
+    with Farm(tmp_path, URIS, children=1) as farm:
+        done = ds_farm("mi", "ds_set_state", "i", "1", URIS[0], "-c", farm.config, cwd=tmp_path)
+        assert done.returncode == 0, done
+        farm.database.unlink()
+        farm.stop()
+        assert "the last states (1) are not saved: " in farm.log()
+        assert "they will be" not in farm.log()
+
+
+def test_worker_that_is_late_costs_no_state(tmp_path: Path) -> None:
+    """The stop goes on without it: the loader is not killed along with it."""
+    quick = {"farm": {"stop_timeout_s": 0.5}}
+    with Farm(tmp_path, URIS, children=1, settings=quick) as farm:
+        done = ds_farm("mi", "ds_set_state", "i", "1", URIS[0], "-c", farm.config, cwd=tmp_path)
+        assert done.returncode == 0, done
+        os.kill(farm.workers()[0].pid, signal.SIGSTOP)
+        farm.stop()
+        assert database.states(farm.database) == {URIS[0]: 1, URIS[1]: 0, URIS[2]: 0}
+        assert "killed: worker 0\n" in farm.log()

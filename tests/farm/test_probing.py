@@ -23,7 +23,7 @@ from tests.farm.probes import Probed, seen, set_state
 from tests.support.database import Row
 from tests.support.farm import Farm
 from tests.support.message import Sip, parameter, reply
-from tests.support.net import free_port, own_host
+from tests.support.net import own_host, refusing
 from tests.support.peer import Peer
 from tests.support.uas import Answers, Uas, after, answering, silent
 from tests.support.wait import until
@@ -126,8 +126,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         uas["ipv6"] = stack.enter_context(Uas(answering("200 OK"), "::1"))
         uas["other port"].answers_from = stack.enter_context(Peer())
         refused = {
-            "refused": f"sip:127.0.0.1:{free_port('127.0.0.1')}",
-            "refused over IPv6": f"sip:[::1]:{free_port('::1')}",
+            "refused": f"sip:{stack.enter_context(refusing('127.0.0.1'))}",
+            "refused over IPv6": f"sip:{stack.enter_context(refusing('::1'))}",
         }
         unknown = "sip:no-such-host.invalid"
         rows = [Row(each.uri, state=int(name == "inactive")) for name, each in uas.items()] + [
@@ -159,7 +159,7 @@ def test_good(scene: Scene) -> None:
     found = scene.wait("good", ACTIVE)
     assert set(found.results) == {GOOD}
     assert (found.status, found.failures) == (200, 0)
-    assert 0 < found.rtt_s < 0.4
+    assert 0 < found.rtt_s < 1.0
 
 
 def test_it_asks_from_the_address_that_calls_come_from(scene: Scene) -> None:
@@ -218,15 +218,13 @@ def test_slow(tmp_path: Path) -> None:
         first, *_ = uas.requests().values()
         assert len(first) == 2
         assert first[0].data == first[1].data
-        assert first[1].at_s - first[0].at_s == pytest.approx(0.5, abs=0.15)
+        # T1, as a thread among others sees it; the next one would come 1 s later.
+        assert 0.35 < first[1].at_s - first[0].at_s < 1.0
 
 
 def ignored(farm: Farm) -> int:
-    segment = farm.segment()
-    try:
+    with farm.segment() as segment:
         return segment.header.probe_replies_ignored
-    finally:
-        segment.close()
 
 
 @pytest.mark.parametrize("name", ["twice", "changes its mind"])
@@ -277,14 +275,15 @@ def test_it_stops_and_comes_back(scene: Scene) -> None:
     scene.wait("stops", ACTIVE, 1)
     uas.script = silent
     until(lambda: scene.now("stops").state is PROBING, "silent: probing")
-    assert scene.now("stops").results[TIMEOUT] >= 2
+    # State, line and count come one after the other.
+    until(lambda: scene.now("stops").results.get(TIMEOUT, 0) >= 2, "two timeouts counted")
     uas.script = answering("200 OK")
     until(lambda: scene.now("stops").state is ACTIVE, "answers again: active")
-    assert scene.now("stops").failures == 0
-    assert re.search(
-        rf"timer\[\d+\] {re.escape(uas.uri)} is probing now: probe timeout", scene.farm.log()
-    )
-    assert f"{uas.uri} is active now: probe good 200" in scene.farm.log()
+    until(lambda: scene.now("stops").failures == 0, "its failures forgotten")
+    probing = rf"timer\[\d+\] {re.escape(uas.uri)} is probing now: probe timeout"
+    until(lambda: re.search(probing, scene.farm.log()), "the line of its end")
+    active = f"{uas.uri} is active now: probe good 200"
+    until(lambda: active in scene.farm.log(), "the line of its return")
     until(lambda: scene.events().get(uas.uri) == ["probing", "active"], "its events")
 
 
@@ -368,8 +367,8 @@ def test_metrics(scene: Scene) -> None:
     assert value("probes_total", "good") >= 2
     assert value("probe_retransmissions_total", "broken") >= 1
     assert value("probe_status", "503") == 503
-    assert 0 < value("probe_rtt_seconds", "good") < 0.5
-    assert 0 < value("probe_rtt_smoothed_seconds", "good") < 0.5
+    assert 0 < value("probe_rtt_seconds", "good") < 1.0
+    assert 0 < value("probe_rtt_smoothed_seconds", "good") < 1.0
     assert value("state", "503", state="probing") == 1
     histogram = metrics.by("le", "ds_farm_set_probe_rtt_seconds_bucket", set="1")
     assert list(histogram.values()) == sorted(histogram.values())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from tests.support.farm import Farm
 from tests.support.message import Sip
 from tests.support.net import free_port, own_host
 from tests.support.peer import Address
-from tests.support.uas import Uas, answering, silent
+from tests.support.uas import Uas, after, answering, silent
 from tests.support.wait import until
 
 ACTIVE, PROBING = State.ACTIVE, State.PROBING
@@ -106,8 +105,8 @@ def test_in_mode_0_a_bad_result_changes_nothing(scene: Scene) -> None:
 
 
 def test_ds_probing_sock_sends_and_a_socket_of_its_own_comes_first(scene: Scene) -> None:
-    until(lambda: scene.sent("own socket") and scene.sent("asked for"), "both are probed")
-    until(lambda: scene.uas["own socket"].arrivals, "it has come")
+    uas = [scene.uas[name] for name in ("own socket", "asked for")]
+    until(lambda: all(each.arrivals for each in uas), "both probes have come")
     assert scene.uas["own socket"].arrivals[0].source == scene.sockets[2]
     assert scene.uas["asked for"].arrivals[0].source == scene.sockets[1]
 
@@ -126,7 +125,7 @@ def test_a_reload_brings_new_ones_and_takes_old_ones_away(scene: Scene) -> None:
 
 
 INTERVAL_S = 1
-LATE_S = 0.01
+LATE_S = 0.2
 """How much later than it was sent a probe may arrive."""
 
 
@@ -161,7 +160,8 @@ def test_a_killed_timer_doubles_no_probe_and_loses_no_failure(tmp_path: Path) ->
         }
         farm = stack.enter_context(Farm(tmp_path, uris, settings=settings))
         until(lambda: all(one.sent for one in seen(farm).values()), "all were probed once")
-        for pause_s in (0.05, 0.4, 0.75, 0.2):  # at different moments of the interval
+        pauses_s = 0.05, 0.4, 0.75, 0.2  # at different moments of the interval
+        for pause_s in pauses_s:
             timer = farm.child(Role.TIMER).pid
             farm.signal(signal.SIGKILL, timer)
             until(lambda old=timer: farm.child(Role.TIMER).pid != old, "a successor")  # type: ignore[misc]
@@ -187,7 +187,29 @@ def test_a_killed_timer_doubles_no_probe_and_loses_no_failure(tmp_path: Path) ->
             moments[arrivals[0].data.split(b" ")[1].decode()].append(arrivals[0].at_s)
     for uri, times in moments.items():
         numbers = periods(times, found[uri].slot)
-        assert numbers == list(range(numbers[0], numbers[0] + len(times))), f"{uri}: {times}"
+        assert numbers == sorted(set(numbers)), f"{uri}: {times}"
+        if f"@{never.peer.sent_by}" not in uri:
+            # A successor makes good for what has just passed; one that is slow comes to the next.
+            left_out = numbers[-1] - numbers[0] + 1 - len(numbers)
+            assert left_out <= len(pauses_s), f"{uri}: {times}"
+
+
+def test_a_probe_that_left_late_has_its_interval(tmp_path: Path) -> None:
+    """The timer is stopped over a moment of its destination, and goes on just before the next."""
+    settings = {
+        "dispatcher": {"ds_ping_interval": 2, "ds_probing_mode": 1, "ds_probing_threshold": 1}
+    }
+    with Uas(after(0.7)) as uas, Farm(tmp_path, [uas.uri], settings=settings) as farm:
+        until(lambda: seen(farm)[uas.uri].results, "a probe has ended")
+        timer = farm.child(Role.TIMER).pid
+        farm.signal(signal.SIGSTOP, timer)
+        before = seen(farm)[uas.uri]
+        passed_s = (time.monotonic() - phase_ns(before.slot, 2 * 10**9) / 1e9) % 2
+        late_s = time.monotonic() - passed_s + 2 + 1.6
+        until(lambda: time.monotonic() >= late_s, "1.6 s after the moment")
+        farm.signal(signal.SIGCONT, timer)
+        until(lambda: sum(seen(farm)[uas.uri].results.values()) >= 3, "two more probes")
+        assert set(seen(farm)[uas.uri].results) == {Result.GOOD}
 
 
 def test_a_thousand_destinations_are_spread(tmp_path: Path) -> None:
@@ -199,12 +221,19 @@ def test_a_thousand_destinations_are_spread(tmp_path: Path) -> None:
         settings = {"dispatcher": {"ds_ping_interval": interval_s, "ds_probing_mode": 1}}
         with Farm(tmp_path, uris, settings=settings) as farm:
             until(lambda: sum(one.sent > 0 for one in seen(farm).values()) == count, "all of them")
-            until(lambda: max(one.sent for one in seen(farm).values()) >= 2, "the next round")
-            sent = [one.sent_s for one in seen(farm).values()]
-    end_s = max(sent)
-    seconds = Counter(int(end_s - at_s) for at_s in sent if end_s - at_s < interval_s)
-    assert len(seconds) == interval_s
-    assert max(seconds.values()) < 3 * min(seconds.values()), seconds
+
+            def in_each_second() -> list[int]:
+                """Of the last interval."""
+                sent = [one.sent_s for one in seen(farm).values()]
+                ages = [int(max(sent) - at_s) for at_s in sent]
+                return [ages.count(second) for second in range(interval_s)]
+
+            # What a hold-up has delayed comes at twice the pace: then the next round is looked at.
+            until(
+                lambda: all(count // 20 < probes < count // 2 for probes in in_each_second()),
+                "a round in which each second has its part",
+                40.0,
+            )
 
 
 LOCAL_ROUTE = """

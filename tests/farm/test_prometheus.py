@@ -6,6 +6,8 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 from grafana.generate import DASHBOARDS
 from tests.support.farm import Farm
 from tests.support.peer import Peer
@@ -32,6 +34,7 @@ def expressions() -> dict[str, str]:
     return found
 
 
+@pytest.mark.timeout(300)  # it may wait 40 s and six times 20 s
 def test_panels_and_alerts_of_a_farm_at_work(tmp_path: Path) -> None:
     # Rules as they ship, but that they need not hold for minutes.
     rules = re.sub(r"for: \S+", "for: 1s", ALERTS.read_text())

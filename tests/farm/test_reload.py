@@ -115,19 +115,16 @@ def test_a_partition_is_reloaded_alone(tmp_path: Path) -> None:
 
 
 def test_fresh_takes_the_states_of_the_database(tmp_path: Path) -> None:
-    with Farm(tmp_path, [Row("sip:127.0.0.1:7001", state=1)]) as farm:
-        segment = farm.segment()
-        try:
-            registry = Registry(segment)
-            slot = registry.table().sets[0].destinations[0].slot
-            assert registry.state(slot) is State.INACTIVE
-            farm.store([Row("sip:127.0.0.1:7001", state=0)])
-            assert reload_command(farm).returncode == 0
-            assert registry.state(slot) is State.INACTIVE
-            assert reload_command(farm, "--fresh").returncode == 0
-            assert registry.state(slot) is State.ACTIVE
-        finally:
-            segment.close()
+    rows = [Row("sip:127.0.0.1:7001", state=1)]
+    with Farm(tmp_path, rows) as farm, farm.segment() as segment:
+        registry = Registry(segment)
+        slot = registry.table().sets[0].destinations[0].slot
+        assert registry.state(slot) is State.INACTIVE
+        farm.store([Row("sip:127.0.0.1:7001", state=0)])
+        assert reload_command(farm).returncode == 0
+        assert registry.state(slot) is State.INACTIVE
+        assert reload_command(farm, "--fresh").returncode == 0
+        assert registry.state(slot) is State.ACTIVE
 
 
 def reload_command(farm: Farm, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ from tests.support import counts
 from tests.support.command import ds_farm
 from tests.support.database import Row
 from tests.support.farm import Farm
-from tests.support.net import free_port, own_host
+from tests.support.net import own_host, refusing
 from tests.support.sipp import Callee, Caller, Calls, Destination, Server, Sipp, variant
 from tests.support.uas import Uas, answering
 from tests.support.wait import until
@@ -134,15 +134,15 @@ def test_calls_through_the_script_and_what_it_was_converted_to(tmp_path: Path, n
             if case.second_set != 1:  # it stands in both sets
                 rows.append(Row(servers[1].uri, 1))
             if case.dead:
-                host = own_host()
-                rows.insert(0, Row(f"sip:{host}:{free_port(host)}", attrs="fast"))
+                dead = stack.enter_context(refusing(own_host()))
+                rows.insert(0, Row(f"sip:{dead}", attrs="fast"))
             farms.append(Farm(directory, rows, script=config))
             destinations.append(servers)
         with ThreadPoolExecutor() as pool:  # they start beside each other
             list(pool.map(stack.enter_context, farms))
         callers = [stack.enter_context(caller(each.directory, case, each)) for each in farms]
         runs = list(zip(farms, destinations, callers, strict=True))
-        found = []
+        found, repeated = [], 0
         for farm, servers, sipp in runs:
             result = sipp.wait()
             report = sipp.report() + farm.log()
@@ -154,13 +154,16 @@ def test_calls_through_the_script_and_what_it_was_converted_to(tmp_path: Path, n
             if case.shares:
                 # A call is an INVITE, an ACK and a BYE; those of a dialog go by its route set.
                 assert sorted(map(bool, shares)) == sorted(map(bool, case.shares)), shares
-            if case.scenario == "options" and case.shares:
-                assert tuple(shares) == case.shares
-            if case.scenario != "options":
+            if case.scenario == "options":
+                assert CALLS <= sum(shares) <= result.sent
+                for share, wanted in zip(shares, case.shares or (0, 0), strict=True):
+                    assert share >= wanted, shares  # more if SIPp has repeated some
+            else:
                 assert sum(server.stop().calls for server in servers) == case.reached
-            found.append(sorted(shares))
-        if case.shares or case.scenario == "options":
-            assert sum(found[0]) == sum(found[1])
+            found.append(sum(shares))
+            repeated += result.retransmissions
+        if case.shares:
+            assert abs(found[0] - found[1]) <= repeated
 
 
 @pytest.mark.parametrize(("name", "case"), [(n, c) for n, c in CASES.items() if c.seen])

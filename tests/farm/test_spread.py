@@ -27,7 +27,14 @@ def call(farm: Farm, directory: Path, calls: int, name: str) -> int:
     with Caller(directory, farm.sip, calls, RATE, name=name) as caller:
         result = caller.wait()
         assert (result.successful, result.failed) == (calls, 0), caller.report()
-        return result.calls + result.retransmissions
+        return result.sent
+
+
+def counted(farm: Farm, sent: int) -> dict[str, int]:
+    """Requests by destination, once all that were sent are answered: a repeated one may wait
+    in a worker's queue when its call is over."""
+    until(lambda: sum(counts.of(farm).responses.values()) == sent, "all counted")
+    return counts.of(farm).requests
 
 
 def test_three_destinations_four_workers_one_source_port(
@@ -36,9 +43,8 @@ def test_three_destinations_four_workers_one_source_port(
     rows = [Row(each.uri) for each in destinations]
     with Farm(tmp_path, rows, children=WORKERS) as farm:
         sent = call(farm, tmp_path, CALLS, "equal")
-        shares = counts.of(farm).requests
+        shares = counted(farm, sent)
         assert set(shares) == {each.uri for each in destinations}
-        assert sum(shares.values()) == sent
         assert max(shares.values()) - min(shares.values()) <= 1, shares
 
         by_worker = farm.worker_requests()[:WORKERS]
@@ -56,11 +62,10 @@ def test_three_destinations_four_workers_one_source_port(
         assert _generation(farm) > generation
         before = counts.of(farm).requests
         sent = call(farm, tmp_path, 6_000, "weighted")
-        after = counts.of(farm).requests
+        after = counted(farm, sum(before.values()) + sent)
         gained = [after[each.uri] - before[each.uri] for each in destinations]
-        assert sum(gained) == sent
         for gain, weight in zip(gained, weights, strict=True):
-            assert abs(gain - sent * weight / sum(weights)) <= (0 if sent == 6_000 else 1), gained
+            assert abs(gain - sent * weight / sum(weights)) <= (0 if sent == 6_000 else 1.5), gained
 
         # SIPp at the destinations has seen just what the farm has counted.
         for each in destinations:
@@ -91,17 +96,18 @@ def test_destinations_of_either_family(tmp_path: Path) -> None:
         Destination(tmp_path, "six", host="::1") as six,
         Farm(tmp_path, [four.uri, six.uri], listen_ipv6=True) as farm,
     ):
+        sent = 0
         for number, address in enumerate((farm.sip, farm.sip6)):
             with Caller(tmp_path, address, 100, 500, name=f"caller{number}") as caller:
                 result = caller.wait()
                 assert (result.successful, result.failed) == (100, 0), caller.report()
-        until(lambda: sum(counts.of(farm).responses.values()) >= 200, "all responses counted")
-        assert four.stop().calls == six.stop().calls == 100
+                sent += result.sent
+        until(lambda: sum(counts.of(farm).responses.values()) == sent, "all responses counted")
+        shares = four.stop().calls, six.stop().calls
+        assert sum(shares) == sent
+        assert abs(shares[0] - shares[1]) <= 1, shares
 
 
 def _generation(farm: Farm) -> int:
-    segment = farm.segment()
-    try:
+    with farm.segment() as segment:
         return segment.header.generation
-    finally:
-        segment.close()

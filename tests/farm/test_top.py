@@ -28,7 +28,10 @@ from tests.support.farm import COMMAND, Farm
 from tests.support.sipp import Caller, Destination
 from tests.support.wait import until
 
-DOWN = "sip:[2001:db8::1]:5060"
+DOWN = "sip:[2001:db8:1234:5678:9abc:def0:1234:5678]:5060;transport=udp"
+"""Longer than there is room for in 80 columns."""
+
+DOWN_BEGINS = DOWN[:25]
 COLOUR = re.compile(rb"\x1b\[[0-9;]*3[0-7]m")
 
 
@@ -109,18 +112,19 @@ def test_in_a_terminal(scene: Scene, columns: int, no_color: str) -> None:
     environment = {"NO_COLOR": no_color} if no_color else {}
     terminal = Terminal(scene.farm, columns, 30, **environment)
     try:
-        until(
-            lambda: re.search(rf"{re.escape(scene.uris[0])}\s+active\s+[1-9]", terminal.text()),
+        rate = re.compile(rf"{re.escape(scene.uris[0])}\s+active\s+[1-9]")
+        text = until(
+            lambda: text if rate.search(text := terminal.text()) else "",
             "a destination with its rate",
             15.0,
         )
-        text = terminal.text()
         assert f"farm {scene.farm.name}" in text or columns == 80
         assert re.search(r"^\s*0\s+(\d+\s+)?\d+%", text, re.MULTILINE), text
         assert re.search(r"^\s*1\s+(\d+\s+)?\d+%", text, re.MULTILINE), text
         # The inactive one comes first: it needs a look.
-        assert text.index(DOWN) < text.index(scene.uris[0])
-        assert re.search(rf"{re.escape(DOWN)}\s+inactive\s+0\s+0%", text), text
+        assert text.index(DOWN_BEGINS) < text.index(scene.uris[0])
+        assert re.search(rf"{re.escape(DOWN_BEGINS)}\S+\s+inactive\s+0\s+0%", text), text
+        assert (DOWN in text) == (columns == 200)
         shares = [int(each) for each in re.findall(r"active\s+\d+\s+(\d+)%", text)]
         assert 98 <= sum(shares) <= 102, text
         assert ("partition" in text) == (columns == 200)
@@ -130,13 +134,23 @@ def test_in_a_terminal(scene: Scene, columns: int, no_color: str) -> None:
         terminal.close()
 
 
-def test_low_terminal_says_what_it_leaves_out(scene: Scene) -> None:
-    terminal = Terminal(scene.farm, 100, 13)
-    try:
-        until(lambda: DOWN in terminal.text(), "the screen", 15.0)
-        assert len(terminal.text().splitlines()) <= 13
-    finally:
-        terminal.close()
+def test_low_terminal_says_what_it_leaves_out(tmp_path: Path) -> None:
+    rows = [f"sip:127.0.0.1:{7000 + number}" for number in range(20)]
+    with Farm(tmp_path, rows) as farm:
+        terminal = Terminal(farm, 100, 13)
+        try:
+            left_out = re.compile(r"\.\.\. and (\d+) more destinations")
+            text = until(
+                lambda: text if left_out.search(text := terminal.text()) else "",
+                "the screen",
+                15.0,
+            )
+            (found,) = left_out.findall(text)
+            assert sum(row in text for row in rows) == 20 - int(found) > 0, text
+            # The screen would scroll if one line too many was written.
+            assert f"farm {farm.name}" in text.splitlines()[0], text
+        finally:
+            terminal.close()
 
 
 def test_in_a_pipe_it_prints_one_screen(scene: Scene) -> None:

@@ -18,12 +18,14 @@ def test_each_has_its_own(tmp_path: Path, destinations: list[Destination]) -> No
     with Farm(tmp_path / "a", uris[:2]) as one, Farm(tmp_path / "b", uris) as two:
         assert not set(one.shared_objects()) & set(two.shared_objects())
         with Caller(tmp_path, one.sip, 60, 300) as caller:
-            assert caller.wait().failed == 0
-        until(lambda: sum(counts.of(one).responses.values()) == 60, "all responses counted")
+            result = caller.wait()
+            assert (result.successful, result.failed) == (60, 0), caller.report()
+        sent = result.sent
+        until(lambda: sum(counts.of(one).responses.values()) == sent, "all responses counted")
         assert sum(counts.of(two).requests.values()) == 0
         assert counts.of(two).cursors == {1: 0}
         name = "ds_farm_destination_requests_total"
-        assert (one.metrics().total(name), two.metrics().total(name)) == (60, 0)
+        assert (one.metrics().total(name), two.metrics().total(name)) == (sent, 0)
         # States, reloads, signals.
         done = ds_farm("mi", "ds_set_state", "i", "1", uris[0], "-c", one.config, cwd=tmp_path)
         assert done.returncode == 0, done

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ds_farm.dispatch.model import State
-from ds_farm.mi import answer
+from ds_farm.mi import answer, commands
 from ds_farm.mi.farm import Farm
 
 LIST = (
@@ -44,6 +44,17 @@ def test_datagram_text_has_no_empty_line_at_its_end(spec_farm: Farm) -> None:
     assert datagram(spec_farm, ":ds_list:\n") == LIST
     assert datagram(spec_farm, ":ds_reload:\n.\n") == "200 OK\n"
     assert datagram(spec_farm, ":ds_reload:\n.") == "200 OK\n"
+
+
+def test_names_of_4_0_in_lines(spec_farm: Farm) -> None:
+    assert fifo(spec_farm, ":dispatcher:list:reply\n") == LIST + "\n"
+    assert datagram(spec_farm, ":dispatcher:list:\n") == LIST
+    assert datagram(spec_farm, ":dispatcher:ds_list:\n") == LIST
+    text = ":dispatcher:set_state:\na\n1\nsip:127.0.0.1:7000\n"
+    assert datagram(spec_farm, text) == "200 OK\n"
+    for name in commands.ALIASES:
+        assert "not available" not in fifo(spec_farm, f":{name}:reply\n")
+    assert fifo(spec_farm, ":a:b:reply\n") == "500 command 'a:b' not available\n"
 
 
 def test_json_of_4_0(spec_farm: Farm) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from ds_farm.config import Config
 from ds_farm.dispatch.model import Address, Destination, DestinationSet, State
 from ds_farm.dispatch.registry import Registry
 from ds_farm.mi.commands import ALIASES, COMMANDS, call
+from ds_farm.mi.events import DISPATCHER_STATUS, Event
 from ds_farm.mi.farm import Farm
 from ds_farm.mi.jsonrpc import Json, MiError, Params
 from shm.layout import Role
@@ -75,7 +77,7 @@ def test_list_shows_partitions_sets_and_destinations(farm: Farm) -> None:
     listed = call(farm, "ds_list", [])
     assert [each["name"] for each in listed["PARTITIONS"]] == ["part2", "empty", "default"]
     assert partition(listed, "empty") == {"name": "empty"}
-    first, second = partition(listed, "default")["SETS"]
+    second, first = partition(listed, "default")["SETS"]  # semantics 1.3: the last one first
     assert (first["id"], second["id"]) == (1, 20)
     assert first["Destinations"] == [
         {
@@ -104,7 +106,8 @@ def test_list_shows_partitions_sets_and_destinations(farm: Farm) -> None:
 
 @pytest.mark.parametrize("params", [[1], ["1"], {"full": 1}, {"full": "1", "partition": "default"}])
 def test_full_list_has_weight_priority_description(farm: Farm, params: Params) -> None:
-    destination = partition(call(farm, "ds_list", params), "default")["SETS"][0]["Destinations"][1]
+    listed = partition(call(farm, "ds_list", params), "default")
+    destination = listed["SETS"][-1]["Destinations"][1]
     assert list(destination) == [
         *("URI", "state", "first_hit_counter", "socket", "attr"),
         *("weight", "priority", "description", "resolved_addresses"),
@@ -126,7 +129,7 @@ def test_list_counts_the_picks_of_all_workers(farm: Farm) -> None:
         farm.segment.process(rank).starts = 1
         farm.segment.reserve_counters(rank, 3, 5)
         farm.segment.counters(rank, slot).selected = 70_000
-    shown = partition(call(farm, "ds_list", []), "default")["SETS"][0]["Destinations"][0]
+    shown = partition(call(farm, "ds_list", []), "default")["SETS"][-1]["Destinations"][0]
     assert shown["first_hit_counter"] == 140_000
 
 
@@ -228,6 +231,16 @@ def test_reload_that_fails(farm: Farm) -> None:
     made = Farm(farm.config, farm.segment, farm.registry, lambda *_: "no table")
     assert error(made, "ds_reload", []) == (500, "ERROR Reloading data", "no table")
     assert error(made, "ds_reload", ["part3"]) == (500, "ERROR Unknown partition", "")
+
+
+@pytest.mark.parametrize("params", ['{"x":NaN}', "[1e999]", "-Infinity", [float("inf")]])
+def test_event_that_is_no_json_is_not_raised(farm: Farm, params: Json) -> None:
+    raised: list[Event] = []
+    made = replace(farm, raise_event=raised.append)
+    wanted = (-32602, "Invalid params", "Bad type for parameter 'params'")
+    assert error(made, "raise_event", [DISPATCHER_STATUS, params]) == wanted
+    assert call(made, "raise_event", [DISPATCHER_STATUS, "plain"]) == "OK"
+    assert raised == [Event(DISPATCHER_STATUS, ["plain"])]
 
 
 def test_names_of_opensips_4_are_aliases(farm: Farm) -> None:

@@ -89,7 +89,29 @@ def test_their_number_is_bounded() -> None:
     ],
 )
 def test_subscriber_texts(text: str) -> None:
-    assert str(parse_subscriber(text)) == text
+    assert str(parse_subscriber(text)) == parse_subscriber(text).text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://u:secret@h:1/p?q=a@b", "http://u:***@h:1/p?q=a@b"),
+        ("https://u:se:cr@et@h/", "https://u:***@h/"),
+        ("http://u@h/", "http://u@h/"),
+        ("http://h/a:b@c", "http://h/a:b@c"),
+    ],
+)
+def test_password_of_a_subscriber_is_not_shown(text: str, shown: str) -> None:
+    subscriber = parse_subscriber(text)
+    assert (str(subscriber), subscriber.text) == (shown, text)
+    saved: list[bytes] = []
+    made, after = Subscriptions(save=saved.append), Subscriptions()
+    made.add(DISPATCHER_STATUS, subscriber, 10, 100.0)
+    after.load(saved[-1])
+    assert after.current(105.0)[0].subscriber == subscriber
+    with pytest.raises(ValueError, match="expected a URL") as caught:
+        parse_subscriber("http://u:secret@h:99999/")
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

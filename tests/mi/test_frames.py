@@ -54,6 +54,34 @@ def test_half_a_request_takes_nobody_else_with_it(half: bytes) -> None:
     assert not frames.is_partial
 
 
+@pytest.mark.parametrize(
+    "half", [b":version:A\n", b":ds_set_state:A\r\ni\r\n1\r\n", b":x:\n:y:A\n"]
+)
+@pytest.mark.parametrize(
+    ("data", "whole"),
+    [
+        (b":uptime:B\n\n", line_frame(b":uptime:B")),
+        (b":dispatcher:list:B\r\n\r\n", line_frame(b":dispatcher:list:B")),
+        (b":ds_list:\nfull\n\n", line_frame(b":ds_list:\nfull")),
+        (b":r:" + JSON, json_frame()),
+        (b"::" + JSON, json_frame(b"")),
+    ],
+)
+def test_half_a_line_request_ends_where_the_next_begins(
+    half: bytes, data: bytes, whole: Frame
+) -> None:
+    frames = Frames()
+    assert [*frames.feed(half), *frames.feed(data)] == [whole]
+    assert frames.discarded == len(half)
+    assert not frames.is_partial
+
+
+@pytest.mark.parametrize("argument", [b":", b":1", b"a:b:c", b"group:: 1", b": a :b", b"::"])
+def test_arguments_begin_no_request(argument: bytes) -> None:
+    body = b":ds_set_state:r\n" + argument
+    assert list(Frames().feed(body + b"\n\n")) == [line_frame(body)]
+
+
 def test_rubbish_before_a_line_request_is_skipped() -> None:
     frames = Frames()
     assert list(frames.feed(b"hello\n:which:reply\n\n")) == [line_frame(b":which:reply")]
@@ -69,7 +97,8 @@ def test_memory_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", [b":r:{", b'{"', b"\n:", b":", b":r:[{", b"\n:x:", b":r:{:r:{", b'":r:{']
+    "piece",
+    [b":r:{", b'{"', b"\n:", b":", b":r:[{", b"\n:x:", b":r:{:r:{", b'":r:{', b":x:\n:r:{}"],
 )
 def test_no_input_costs_more_than_a_moment(piece: bytes) -> None:
     frames = Frames()
@@ -77,6 +106,7 @@ def test_no_input_costs_more_than_a_moment(piece: bytes) -> None:
     started_s = time.process_time()
     list(frames.feed(data))
     list(frames.feed(data + b"]}" * 1000))
+    list(frames.feed(b"\n\n"))
     list(frames.expire())
     assert time.process_time() - started_s < 1.5
     assert list(frames.feed(b":r:" + JSON)) == [json_frame()]

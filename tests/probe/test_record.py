@@ -73,7 +73,10 @@ def test_ends_are_counted_by_result(segment: Segment) -> None:
     assert segment.probe(0).words("results") == [0] * 6
 
 
-def test_a_reload_keeps_what_stays_and_clears_what_is_given_away(segment: Segment) -> None:
+def test_a_reload_keeps_what_stays_and_clears_what_is_given_away(
+    segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ds_farm.dispatch.registry.REST_NS", 0)
     records = Records(segment)
     for slot in (0, 1):
         records.begin(slot, MS)

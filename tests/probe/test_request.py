@@ -43,8 +43,10 @@ def test_ipv6() -> None:
     assert found.one("Call-ID").endswith(b"@[2001:db8::2]")
 
 
-def test_method_and_from_are_configured() -> None:
-    found = sip(style=Style(bytes(16), "INFO", "sip:proxy@sip.somehost.com"))
+def test_method_from_and_max_forwards_are_configured() -> None:
+    assert sip(style=STYLE).one("Max-Forwards") == b"70"
+    found = sip(style=Style(bytes(16), "INFO", "sip:proxy@sip.somehost.com", 5))
+    assert found.one("Max-Forwards") == b"5"
     assert found.start_line.startswith(b"INFO sip:")
     assert found.one("CSeq") == b"1 INFO"
     assert found.one("From").startswith(b"<sip:proxy@sip.somehost.com>;tag=")

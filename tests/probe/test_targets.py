@@ -6,7 +6,7 @@ import pytest
 
 from ds_farm.dispatch.model import Address, State
 from ds_farm.dispatch.table import DestinationRecord, SetRecord, Table
-from ds_farm.probe.targets import Place, Sockets, places
+from ds_farm.probe.targets import Place, Sockets, Way, places
 
 ACTIVE, INACTIVE, PROBING = State.ACTIVE, State.INACTIVE, State.PROBING
 OURS = ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
@@ -45,12 +45,18 @@ def test_who_is_probed(mode: int, probe_mode: int, probed: set[State]) -> None:
 def test_the_first_address_is_probed_where_calls_go_too() -> None:
     found = place(record())
     assert (found.slot, found.set_slot, found.uri) == (4, 9, "sip:a")
-    assert found.target == ("10.0.0.1", 5070)
+    assert found.way(0) == Way(("10.0.0.1", 5070), 0)
 
 
-def test_without_an_address_there_is_no_target() -> None:
+def test_the_next_address_after_a_dead_one_and_around() -> None:
+    found = place(record())
+    targets = [way.target[0] for number in (0, 1, 2, 7) if (way := found.way(number))]
+    assert targets == ["10.0.0.1", "10.0.0.2", "10.0.0.1", "10.0.0.2"]
+
+
+def test_without_an_address_there_is_no_way() -> None:
     found = place(record(addresses=()))
-    assert (found.target, found.listener) == (None, -1)
+    assert found.way(0) is found.way(5) is None
 
 
 @pytest.mark.parametrize(
@@ -69,7 +75,9 @@ def test_without_an_address_there_is_no_target() -> None:
 def test_its_own_socket_then_ds_probing_sock_then_the_first(
     own: str, preferred: str, address: str, listener: int
 ) -> None:
-    assert place(record(socket=own, addresses=(address,)), 0, preferred).listener == listener
+    way = place(record(socket=own, addresses=(address,)), 0, preferred).way(0)
+    assert way is not None
+    assert way.listener == listener
 
 
 def test_no_socket_of_its_family() -> None:

@@ -182,13 +182,25 @@ def test_flags(script: Script) -> None:
 @pytest.mark.parametrize(
     ("uri", "change", "expected"),
     [
-        ("sip:a:pw@h:5070;x=y", lambda r: r.rewritehost("g.example"), "sip:a:pw@g.example;x=y"),
+        (
+            "sip:a:pw@h:5070;x=y",
+            lambda r: r.rewritehost("g.example"),
+            "sip:a:pw@g.example:5070;x=y",
+        ),
         ("sip:a@h;x", lambda r: r.rewritehostport("g:6000"), "sip:a@g:6000;x"),
         ("sip:a@h;x", lambda r: r.rewriteport(6000), "sip:a@h:6000;x"),
         ("sip:a@[2001:db8::1]:5;x", lambda r: r.rewriteport("7"), "sip:a@[2001:db8::1]:7;x"),
-        ("sip:a:pw@h:1", lambda r: r.rewriteuser("bob"), "sip:bob@h:1"),
+        ("sip:a:pw@h:1", lambda r: r.rewriteuser("bob"), "sip:bob:pw@h:1"),
+        ("sip:a:pw@h:1", lambda r: r.rewriteuser(""), "sip:h:1"),
+        ("sip:a:pw@h:1", lambda r: r.rewriteuserpass("bob"), "sip:bob@h:1"),
+        ("sip:a:pw@h:1;x", lambda r: r.rewriteuserpass("b:c"), "sip:b:c@h:1;x"),
         ("sip:h:1", lambda r: r.rewriteuser("bob"), "sip:bob@h:1"),
         ("sip:123@h", lambda r: r.prefix("00"), "sip:00123@h"),
+        ("sip:h", lambda r: r.prefix("00"), "sip:00@h"),
+        ("sip:1:pw@[::1]:5;x", lambda r: r.prefix("+"), "sip:+1:pw@[::1]:5;x"),
+        ("sip:12:pw@h", lambda r: r.strip(1), "sip:2:pw@h"),
+        ("sip:12:pw@h", lambda r: r.strip(-1), "sip:12:pw@h"),
+        ("sip:12:pw@h", lambda r: r.strip_tail(2), "sip:h"),
         ("sip:00123@h", lambda r: r.strip(2), "sip:123@h"),
         ("sip:12@h", lambda r: r.strip(5), "sip:h"),
         ("sip:12345@h", lambda r: r.strip_tail("2"), "sip:123@h"),
@@ -205,6 +217,23 @@ def test_request_uri(script: Script, uri: str, change: Route, expected: str) -> 
 def test_what_makes_no_uri_is_refused(script: Script, text: str) -> None:
     assert script.run(lambda r: r.rewritehost(text)) == -1
     assert script.run(lambda r: (r.rewritehost(text), r.ru)[1]) == "sip:service@example.com"
+
+
+def test_a_telephone_number_is_a_user_without_a_host(script: Script) -> None:
+    def route(request: Request) -> list[object]:
+        request.ru = "tel:+12;x=y"
+        done = [request.prefix("+3"), request.rewritehost("h"), request.rewriteport(1)]
+        return [*done, request.ru]
+
+    assert script.run(route) == [1, -1, -1, "tel:+3+12;x=y"]
+
+
+def test_a_uri_of_another_scheme_stays_whole(script: Script) -> None:
+    def route(request: Request) -> list[object]:
+        request.ru = "urn:service:sos"
+        return [request.rewriteuser("a"), request.rewritehost("h"), request.ru]
+
+    assert script.run(route) == [-1, -1, "urn:service:sos"]
 
 
 def test_destination_uri(script: Script) -> None:

@@ -86,7 +86,7 @@ class Farm:
 @pytest.fixture
 def make_farm() -> Iterator[Callable[[Simulation], Farm]]:
     segment = new_segment(max_workers=1, max_sets=1, max_destinations=8)
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
 
     def make(simulation: Simulation) -> Farm:
         segment.reserve_counters(0, 1, 8)

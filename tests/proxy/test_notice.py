@@ -84,10 +84,10 @@ def test_what_is_longer_than_ours_is_not_noted(script: Script) -> None:
 
 
 def test_a_box_holds_one_batch(script: Script) -> None:
-    for _ in range(100):
+    for _ in range(200):
         script.core.handle(reply(PROBE.datagram), "198.51.100.9", 6060)
     taken = script.core.notices.take()
-    assert len(taken) == 64 * SIZE
+    assert len(taken) == 128 * SIZE
     assert script.core.notices.take() == b""
 
 

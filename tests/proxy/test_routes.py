@@ -79,6 +79,41 @@ def test_reply_route_of_all_responses_sees_and_changes_them() -> None:
     assert seen[1][:2] == (200, "Fine with me")
 
 
+@pytest.mark.parametrize(
+    ("came", "code", "reason", "goes"),
+    [
+        ("486 Busy Here", 603, "Decline", b"603 Decline"),
+        ("180 Ringing", 183, "Session Progress", b"183 Session Progress"),
+        ("180 Ringing", 486, "Busy Here", b"180 Ringing"),
+        ("200 OK", 486, "Busy Here", b"200 OK"),
+        ("486 Busy Here", 200, "OK", b"486 Busy Here"),
+        ("486 Busy Here", 700, "What", b"486 Busy Here"),
+        ("486 Busy Here", 487, "a\r\nX-Bad: b", b"486 Busy Here"),
+    ],
+)
+def test_reply_route_changes_the_status(came: str, code: int, reason: str, goes: bytes) -> None:
+    def onreply_route(response: Request) -> None:
+        response.change_reply_status(code, reason)
+
+    with Stage(relay, onreply_route=onreply_route) as stage:
+        (sent,) = stage.invite()
+        (forwarded,) = upstream(stage.answer(sent, came))
+        assert forwarded.start_line == b"SIP/2.0 " + goes
+        assert len(forwarded.vias) == 1
+
+
+def test_a_request_has_no_status_to_change() -> None:
+    returned = []
+
+    def route(request: Request) -> None:
+        returned.append(request.change_reply_status(486, "Busy Here"))
+        relay(request)
+
+    with Stage(route) as stage:
+        stage.invite()
+    assert returned == [-1]
+
+
 def test_reply_route_sees_responses_without_a_transaction() -> None:
     def onreply_route(response: Request) -> None:
         response.append_hf("X-Seen: yes\r\n")

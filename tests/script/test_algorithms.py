@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ds_farm.config import load, resolve
+from ds_farm.config.dispatcher import DispatcherConfig
 from ds_farm.dispatch.model import Destination, State
 from ds_farm.proxy.codes import Failure
 from ds_farm.script._request import Request
@@ -250,6 +251,25 @@ def test_example_1_18_loads_are_statistics(tmp_path: Path) -> None:
             return [*seen, request.du, request.reset_stat("none"), request.update_stat("x", "y")]
 
         assert script.run(route) == [URIS[1], URIS[3], 1, URIS[0], -1, -1]
+
+
+def test_algorithm_9_asks_for_a_uri_with_parentheses() -> None:
+    """They are allowed in a user part, and no part of the pattern (RFC 3261 25.1, mark)."""
+    uris = ["sip:a(b@192.0.2.1", "sip:c)$x@192.0.2.2", "sip:d(e)@192.0.2.3"]
+    dispatcher = DispatcherConfig(db_url="sqlite:///x", pvar_algo_pattern="$stat(load_%u)")
+    settings = script_settings(dispatcher, resolve(dispatcher))
+    with Script({1: uris}, settings) as script:
+
+        def route(request: Request) -> list[str | None]:
+            for uri, load in zip(uris, (2, 3, 1), strict=True):
+                request.stat[f"load_{uri}"] = load
+            request.ds_select_dst("1", "9", "f")
+            found = [request.du]
+            while request.ds_next_dst():
+                found.append(request.du)
+            return found
+
+        assert script.run(route) == [uris[2], uris[0], uris[1]]
 
 
 def test_algorithm_9_leaves_out_what_is_down() -> None:

@@ -14,7 +14,9 @@ from ds_farm.config.dispatcher import DispatcherConfig
 from ds_farm.dispatch.model import Destination, State
 from ds_farm.script._request import Request
 from ds_farm.script.avps import Value
+from ds_farm.script.pvars import compile_format
 from ds_farm.script.settings import AvpNames, ScriptSettings, script_settings
+from tests.dispatch.model import reference_hash
 from tests.support.message import Sip
 from tests.support.request import Script, dest, make_sets
 
@@ -85,6 +87,66 @@ def test_avps_of_a_list_of_sets(script: Script) -> None:
         [1, 2],
         [2, 2],
     ]
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["unread", "AVPs read"])
+def test_sets_whose_algorithm_reads_avps(read: bool) -> None:
+    """hash_pvar over an AVP (example 1.3) while a list of sets is walked (example 1.29)."""
+    settings = ScriptSettings(hash_text=compile_format("$avp(273)"))
+
+    def route(request: Request) -> list[str | None]:
+        request.avp["273"] = "alice"
+        found = []
+        more = request.ds_select_dst("1,2", "7,7", "f,f")
+        while more:
+            found.append(request.du)
+            if read:
+                rest = request.avp.all("ds_dst_failover")
+                assert rest[0] == request.du
+            more = request.ds_next_dst()
+        return found
+
+    def place(size: int) -> int:
+        return reference_hash(b"alice") % size
+
+    with Script({1: [A, B, C], 2: [X, Y]}, settings) as script:
+        expected = [[A, B, C][(place(3) + i) % 3] for i in range(3)]
+        assert script.run(route) == expected + [[X, Y][(place(2) + i) % 2] for i in range(2)]
+
+
+@pytest.mark.parametrize("flags", ["f", "fD"])
+def test_one_that_died_after_the_avps_were_made_is_passed_over(script: Script, flags: str) -> None:
+    """But not the default destination, the last resort (decision 13)."""
+
+    def route(request: Request) -> list[str | None]:
+        request.ds_select_dst("1", "8", flags)
+        assert request.avp.all("ds_dst_failover") == [A, B, C]
+        found = []
+        for uri in (B, C):
+            script.set_state(uri, State.INACTIVE)
+        while request.ds_next_dst():
+            found.append(request.du)
+        return found
+
+    assert script.run(route) == ([C] if "D" in flags else [])
+
+
+def test_arguments_with_variables(script: Script) -> None:
+    def route(request: Request) -> list[object]:
+        request.var["part"], request.var["state"], request.var["zero"] = "part2", "i", 0
+        request.ds_select_dst("$var(part):1", "8", "f")
+        found: list[object] = [request.du, request.ds_next_dst("$var(part)"), request.du]
+        found.append(request.ds_mark_dst("$var(part)", "$var(state)"))
+        found.append(request.ds_count("$var(part):1", "$var(state)", "$var(count)"))
+        found.append(request.var["count"])
+        request.ds_mark_dst("part2", "i")
+        for active_only in ("$var(zero)", "$var(part)"):
+            found.append(request.ds_is_in_list(X.removeprefix("sip:"), "", "part2:1", active_only))
+        wrong = [request.ds_next_dst("$nope"), request.ds_mark_dst("$nope")]
+        return [*found, *wrong]
+
+    assert script.run(route) == [Y, 1, X, 1, 1, 1, 1, -1, -1, -1]
+    assert [text.split(":")[0] for text in script.complaints] == ["ds_next_dst", "ds_mark_dst"]
 
 
 def test_avps_shrink_with_every_next(script: Script) -> None:

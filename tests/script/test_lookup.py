@@ -305,6 +305,24 @@ def test_a_blacklist_in_use_is_skipped_whatever_the_port(script: Script) -> None
     assert script.run(lambda r: [r.use_blacklist("nosuch"), r.unuse_blacklist("list")]) == [-1, -1]
 
 
+def test_what_a_blacklist_turns_away_is_not_counted_as_selected(script: Script) -> None:
+    def selected(*uris: str) -> list[int]:
+        return [script.segment.counters(0, script.slot(uri)).selected for uri in uris]
+
+    def route(request: Request) -> list[object]:
+        request.use_blacklist("blist2")
+        found: list[object] = []
+        for _ in range(3):
+            request.ds_select_dst("1", "4")
+            found.append(request.du)
+        return found
+
+    before = selected(A, B, C, D)
+    assert script.run(route) == [A, B, D]
+    after = selected(A, B, C, D)
+    assert [new - old for new, old in zip(after, before, strict=True)] == [1, 1, 0, 1]
+
+
 @pytest.mark.parametrize("read", [False, True], ids=["unread", "AVPs read"])
 def test_a_blacklist_holds_for_failover_too(script: Script, read: bool) -> None:
     def route(request: Request) -> list[str | None]:

@@ -30,6 +30,7 @@ def _message(script: Script) -> Draft:
         "To", "<sips:dan@[2001:db8::5]>"
     )
     message.set("Call-ID", "c1@h").set("CSeq", "77 INFO")
+    message.add("Authorization", 'Digest username="bob", realm="r"')
     message.add("m", "<sip:carol@198.51.100.7>")
     message.add("User-Agent", "Phone/1.0 (x)").add("X-Two", "first").add("X-Two", "second")
     return message
@@ -43,6 +44,27 @@ VALUES = {
     "$rU": "+491",
     "$rd": "example.com",
     "$rp": "5071",
+    "$ou": "sip:+491:pw@example.com:5071;x=y",
+    "$oU": "+491",
+    "$od": "example.com",
+    "$op": "5071",
+    "$fn": "C",
+    "$tn": "",
+    "$Ri": "127.0.0.1",
+    "$Rp": "5060",
+    "$fs": "",
+    "$pr": "udp",
+    "$au": "bob",
+    "$ar": "r",
+    "$(hdr(X-Two)[1])": "second",
+    "$(hdr(X-Two)[-1])": "second",
+    "$(hdr(X-Two)[2])": "",
+    "$(avp(mine)[0])": "17",
+    "$(fU{s.substr,0,3})": "car",
+    "$(hdr(X-Two)[1]{s.toupper})": "SECOND",
+    "$(ru{uri.host}{s.len})": "11",
+    "$(fU{s.substr,$var(one),1})": "a",
+    "$avp(s:mine)": "17",
     "$fu": "sip:carol@f.example.net",
     "$fU": "carol",
     "$fd": "f.example.net",
@@ -83,7 +105,7 @@ VALUES = {
 @pytest.mark.parametrize("text", VALUES)
 def test_each_variable(script: Script, text: str) -> None:
     def route(request: Request) -> str:
-        request.avp["mine"], request.var["v"] = 17, "text"
+        request.avp["mine"], request.var["v"], request.var["one"] = 17, "text", 1
         request.reset_stat("calls")
         request.update_stat("calls", "+2")
         request.ds_select_dst("1", "8")
@@ -134,6 +156,11 @@ def test_what_a_request_does_not_have_is_empty(script: Script) -> None:
         ("$hdr( )", "unknown variable '$hdr( )'"),
         ("$", "no variable after the $ at column 1"),
         ("price: 5$", "no variable after the $ at column 9"),
+        ("$(fU{nope})", "the transformation {nope} is not there"),
+        ("$(fU{s.substr,1})", "{s.substr} takes 2 arguments, got 1"),
+        ("$(ci[1])", "unknown variable '$(ci[1])'"),
+        ("$(hdr(X)[*])", "unknown variable '$(hdr(X)[*])'"),
+        ("$(fU x)", "'x' is no index"),
         ("$ ci", "no variable after the $ at column 1"),
         ("$(ci", "no variable after the $ at column 1"),
         ("$ci $(x", "no variable after the $ at column 5"),

@@ -326,6 +326,23 @@ def test_decision_11_flag_s_of_a_domain(script: Script) -> None:
     ]
 
 
+def test_decision_11_a_request_uri_with_another_user_has_no_destination_yet(
+    script: Script,
+) -> None:
+    def route(request: Request) -> list[object]:
+        request.ru = "sip:9service@example.com"
+        chosen = [request.ds_select_domain("1", "8", "S"), request.ru]
+        request.ru = "sip:x@example.com:5077"
+        return [*chosen, request.ds_select_domain("2", "8", "S"), request.ru]
+
+    assert script.run(route) == [
+        1,
+        "sip:9service@192.0.2.1",
+        1,
+        "sip:x@example.com:5077",
+    ]
+
+
 def test_decision_11_flag_s_keeps_the_list_of_the_selection_before(script: Script) -> None:
     def route(request: Request) -> str | None:
         request.ds_select_dst("1", "8", "f")
@@ -362,10 +379,16 @@ def test_selections_and_picks_are_counted(script: Script) -> None:
     for _ in range(7):
         script.chosen("1", "4")
     assert [count(uri) for uri in ABCDE] == [2, 2, 1, 1, 1]
-    assert (counters.selections, counters.failures) == (7, 0)
+    assert (counters.words("selections"), counters.failures) == ([0] * 4 + [7] + [0] * 6, 0)
+    for alg in ("0", "6", "8", "9", "10", "77"):
+        script.chosen("1", alg)
+    # Without a pattern algorithm 9 is the first entry, 8 (decision 8); X comes last.
+    assert counters.words("selections") == [1, 0, 0, 0, 7, 0, 1, 0, 2, 0, 2]
+    script.chosen("77", "4")
+    assert script.segment.worker(0).unknown_sets == 1
     _down(script, *ABCDE)
     script.chosen("1", "4")
-    assert (counters.selections, counters.failures) == (7, 1)
+    assert (sum(counters.words("selections")), counters.failures) == (13, 1)
 
 
 def test_before_the_first_table_nothing_is_found() -> None:

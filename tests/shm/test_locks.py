@@ -146,13 +146,16 @@ def test_a_slow_one_that_was_passed_over_waits_again(segment: Segment, children:
         os._exit(0)
 
     pid = _fork(slow)
+    children.append(pid)
     os.waitpid(pid, os.WUNTRACED)
     lock.acquire(5)
     os.kill(pid, signal.SIGCONT)
     time.sleep(0.05)
     assert segment.set(0).cursor == 0, "it waits"
     lock.release()
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    children.remove(pid)
+    assert code == 0
     assert segment.set(0).cursor == 1
     assert _semaphore(segment).value == 1
 
@@ -172,7 +175,7 @@ def test_a_living_holder_is_waited_for_and_named(segment: Segment, children: lis
     assert segment.header.words("lock_recoveries")[LOCK] == 0
 
 
-def test_only_the_holder_gives_back(segment: Segment, children: list[int]) -> None:
+def test_only_the_holder_gives_back(segment: Segment) -> None:
     lock = segment.lock(LOCK)
     with pytest.raises(RuntimeError, match=f"lock PUBLISH is not held by pid {os.getpid()}"):
         lock.release()
@@ -187,17 +190,16 @@ def test_an_exception_gives_the_lock_back(segment: Segment) -> None:
         pass
 
 
-def test_locks_are_independent(segment: Segment) -> None:
-    with segment.lock(LockId.PUBLISH), segment.lock(LockId.PROCESSES) as other:
-        assert other.holder == os.getpid()
-
-
-def test_every_lock_has_a_word(segment: Segment) -> None:
+def test_every_lock_has_a_word() -> None:
     assert all(0 <= lock < FIELDS["Header"]["lock_holder"][1] for lock in LockId)
 
 
-def test_never_two_holders_while_holders_are_killed(segment: Segment) -> None:
+def test_never_two_holders_while_holders_are_killed(
+    segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Three processes count in two steps under the lock, five more die holding it."""
+    # A living one that stalls for ORPHAN_S is passed over, which counts as a recovery, too.
+    monkeypatch.setattr(locks, "ORPHAN_S", 2.0)
     view = segment.set(0)
 
     def work() -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import posix_ipc
 import pytest
 
+from shm import segment as segment_module
 from shm.errors import SegmentError, SegmentInUse
 from shm.layout import LAYOUT_VERSION, MAGIC
 from shm.locks import LockId
@@ -25,6 +28,7 @@ from shm.segment import (
     start_time,
 )
 from tests.support.request import drop_segment, new_segment
+from tests.support.wait import until
 
 SHM = Path("/dev/shm")
 
@@ -210,6 +214,56 @@ def test_a_recycled_pid_deceives_nobody(farm: str) -> None:
     _patch(farm, "supervisor_start", start_time(os.getpid()) + 1)
     assert remove_stale(farm)
     assert not _path(farm).exists()
+
+
+def test_two_starts_over_a_stale_segment(farm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second has already found it stale when the first removes it and makes a new one."""
+    _create(farm).close()
+    _patch(farm, "supervisor_pid", _dead_pid())
+    judge = segment_module._refuse_if_alive
+    made: list[Segment] = []
+
+    def overtaken(name: str, fd: int) -> None:
+        judge(name, fd)
+        if not made:
+            _path(farm).unlink()
+            made.append(_create(farm))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(segment_module, "_refuse_if_alive", overtaken)
+        with pytest.raises(SegmentInUse):
+            remove_stale(farm)
+    assert _path(farm).stat().st_ino == os.fstat(made[0]._fd).st_ino
+    drop_segment(made[0])
+
+
+def test_who_judges_a_stale_segment_has_it_alone(farm: str) -> None:
+    _create(farm).close()
+    _patch(farm, "supervisor_pid", _dead_pid())
+    with _path(farm).open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with ThreadPoolExecutor(1) as pool:
+            second = pool.submit(remove_stale, farm)
+            until(lambda: "WAITING" in _locks(os.fstat(other.fileno()).st_ino), "it waits")
+            assert not second.done()
+            assert _path(farm).exists()
+            fcntl.flock(other, fcntl.LOCK_UN)
+            assert second.result()
+
+
+def _locks(inode: int) -> str:
+    """Of /proc/locks; those that wait have an arrow."""
+    lines = Path("/proc/locks").read_text().splitlines()
+    return "\n".join(line.replace("->", "WAITING") for line in lines if f":{inode} " in line)
+
+
+def test_something_else_under_the_name_is_an_error_that_says_so(farm: str) -> None:
+    _path(farm).mkdir()
+    try:
+        with pytest.raises(SegmentError, match=f"cannot make {_path(farm)}: Is a directory"):
+            _create(farm)
+    finally:
+        _path(farm).rmdir()
 
 
 def test_half_made_segments(farm: str) -> None:

@@ -19,6 +19,7 @@ def ds_farm(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="surrogateescape",
         timeout=60,
         env=os.environ | {"COLUMNS": "200"} | (environment or {}),
     )

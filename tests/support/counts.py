@@ -62,11 +62,8 @@ def read(segment: Segment) -> Counts:
 
 def of(farm: Farm) -> Counts:
     """Counters of a running farm now."""
-    segment = farm.segment()
-    try:
+    with farm.segment() as segment:
         return read(segment)
-    finally:
-        segment.close()
 
 
 def wait_for_traffic(farm: Farm, requests: int) -> None:

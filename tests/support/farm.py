@@ -160,23 +160,26 @@ class Farm:
 
     def reload(self, rows: Iterable[Row | str], timeout_s: float = 10.0) -> None:
         """Replace the rows and have every worker use them (HUP)."""
-        before = self.reloads()
+        served, before = self._served(), self.reloads()
         self.store(rows)
         self.signal(signal.SIGHUP)
-        until(lambda: self.reloads()[0] > before[0], f"a reload of farm {self.name}", timeout_s)
+        # A reload that is made up for counts as one, too, and may have read the old rows.
+        until(lambda: self._served() > served, f"a reload of farm {self.name}", timeout_s)
+        until(lambda: self.reloads()[0] > before[0], "its success", timeout_s)
         until(self._all_have_the_table, f"the new table in all workers of {self.name}", timeout_s)
+
+    def _served(self) -> int:
+        """Number of the last request for a reload that was served, well or not."""
+        with self.segment() as segment:
+            return segment.header.reload_served
 
     def reloads(self) -> tuple[int, int]:
         """Reloads that went well, and that failed."""
-        segment = self.segment()
-        try:
+        with self.segment() as segment:
             return segment.header.reloads_ok, segment.header.reloads_failed
-        finally:
-            segment.close()
 
     def _all_have_the_table(self) -> bool:
-        segment = self.segment()
-        try:
+        with self.segment() as segment:
             slots = [segment.process(i) for i in range(segment.header.max_processes)]
             generation = segment.header.generation
             return all(
@@ -184,8 +187,6 @@ class Farm:
                 for slot in slots
                 if slot.role == Role.WORKER and process.alive(slot.pid)
             )
-        finally:
-            segment.close()
 
     def signal(self, number: signal.Signals, pid: int = 0) -> None:
         """To the supervisor, or to another process of the farm."""
@@ -272,16 +273,13 @@ class Farm:
 
     def processes(self) -> list[Child]:
         """The children that the segment knows and that live."""
-        segment = self.segment()
-        try:
+        with self.segment() as segment:
             slots = [segment.process(i) for i in range(segment.header.max_processes)]
             return [
                 Child(slot.pid, Role(slot.role), slot.rank, slot.starts)
                 for slot in slots
                 if slot.pid and process.alive(slot.pid)
             ]
-        finally:
-            segment.close()
 
     def child(self, role: Role, rank: int = 0) -> Child:
         """The living process of a role; waits for it."""
@@ -297,11 +295,8 @@ class Farm:
 
     def worker_requests(self) -> list[int]:
         """Requests that each worker rank has received."""
-        segment = self.segment()
-        try:
+        with self.segment() as segment:
             return [segment.worker(i).requests for i in range(segment.header.max_workers)]
-        finally:
-            segment.close()
 
     def metrics(self) -> Metrics:
         """What Prometheus would read now."""

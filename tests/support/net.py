@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _hosts = itertools.count(1)
+_given: set[tuple[str, int]] = set()
 
 
 def own_host() -> str:
@@ -19,12 +22,26 @@ def own_host() -> str:
 
 
 def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port that was free a moment ago."""
+    """A port that was free a moment ago, and that this process was not given before."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, kind) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        with socket.socket(family, kind) as probe:
+            probe.bind((host, 0))
+            port: int = probe.getsockname()[1]
+        if (host, port) not in _given:
+            _given.add((host, port))
+            return port
+
+
+@contextmanager
+def refusing(host: str) -> Iterator[str]:
+    """``host:port`` of a port that answers every datagram by ICMP, and that nobody else can get:
+    its socket is connected to the discard port, and the kernel refuses all others."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as taken:
+        taken.bind((host, 0))
+        taken.connect((host, 9))
+        yield f"{uri_host(host)}:{taken.getsockname()[1]}"
 
 
 def uri_host(host: str) -> str:

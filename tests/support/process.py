@@ -25,6 +25,16 @@ def alive(pid: int) -> bool:
     return bool(fields) and fields[0] not in "ZX"
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal holds it up."""
+    return _stat(pid)[0] == "T"
+
+
+def is_asleep(pid: int) -> bool:
+    """Whether it waits for something to do."""
+    return _stat(pid)[0] == "S"
+
+
 def session(leader: int) -> list[int]:
     """Living processes of the session that ``leader`` started, itself included."""
     pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]

@@ -95,7 +95,7 @@ class Script:
         self._network = Network(sockets or SOCKETS)
         self._out = Outbox()
         self._route: Callable[[Request], object] = lambda request: None
-        self._errors: list[Exception] = []
+        self._errors: list[BaseException] = []
         self._table: LiveTable | None = None
         self._routes = routes
         self.relay = (

@@ -29,22 +29,24 @@ class Result:
     successful: int
     failed: int
     retransmissions: int
-    out_of_call: int
-    """Messages of no call that it knows."""
+
+    @property
+    def sent(self) -> int:
+        """Requests of a caller of one request a call: it repeats what waits for more than T1."""
+        return self.calls + self.retransmissions
 
     @classmethod
     def read(cls, path: Path) -> Result:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file, delimiter=";"))
         if not rows:
-            return cls(0, 0, 0, 0, 0)
+            return cls(0, 0, 0, 0)
         last = rows[-1]
         return cls(
             calls=int(last["TotalCallCreated"]),
             successful=int(last["SuccessfulCall(C)"]),
             failed=int(last["FailedCall(C)"]),
             retransmissions=int(last["Retransmissions(C)"]),
-            out_of_call=int(last["OutOfCallMsgs(C)"]),
         )
 
 

@@ -7,8 +7,10 @@ each datagram with ``rank pid``; some datagrams make it misbehave.
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -71,6 +73,7 @@ def table(context: ProcessContext) -> None:
         if context.take_reload():
             publish(context)
             header.reloads_ok = header.reloads_ok + 1
+    print("the loader finishes", flush=True)
 
 
 def publish(context: ProcessContext) -> None:
@@ -91,6 +94,19 @@ def cannot_boot_again(context: ProcessContext) -> None:
 
 def crashes_at_boot(context: ProcessContext) -> None:
     raise ZeroDivisionError("booting divides by zero")
+
+
+def leaves_at_boot(context: ProcessContext) -> None:
+    os._exit(0)
+
+
+def crashes_hard_at_boot(context: ProcessContext) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def hangs_at_boot(context: ProcessContext) -> None:
+    while True:
+        time.sleep(1000)
 
 
 def deaf(context: ProcessContext) -> None:
@@ -124,6 +140,11 @@ def makes_an_orphan(context: ProcessContext) -> None:
     worker(context)
 
 
+def no_fork() -> int:
+    """As under the pids limit of a container."""
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
 def _real() -> tuple[ProcessKind, ...]:
     """The product's table, with trivial workers."""
     return tuple(
@@ -136,9 +157,18 @@ SCENES = {
     "real": _real(),
     "subreaper": _table("makes_an_orphan"),
     "plain": _table("worker"),
+    "no_fork": _table("worker"),
+    "no_descriptors": _table("worker"),
     "deaf": _table("worker", (ProcessKind("timer", Role.TIMER, f"{HERE}:deaf", stop_stage=1),)),
     "boot_error": _table("cannot_boot"),
     "boot_crash": _table("crashes_at_boot"),
+    "hidden": (
+        ProcessKind("loader", Role.LOADER, f"{HERE}:table", stop_stage=2, preload=True),
+        ProcessKind("worker", Role.WORKER, "hidden_worker:main", Count.PER_RANK),
+    ),
+    "boot_exit": _table("leaves_at_boot"),
+    "boot_segv": _table("crashes_hard_at_boot"),
+    "boot_hang": _table("hangs_at_boot"),
     "boot_once": _table("cannot_boot_again"),
 }
 
@@ -146,6 +176,11 @@ SCENES = {
 def main() -> None:
     if sys.argv[1] == "subreaper":
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    if sys.argv[1] == "no_descriptors":
+        room = len(os.listdir("/proc/self/fd")) + 3
+        resource.setrlimit(resource.RLIMIT_NOFILE, (room, room))
+    if sys.argv[1] == "no_fork":
+        os.fork = no_fork
     config = Config.model_validate(json.load(sys.stdin))
     sys.exit(run(config, SCENES[sys.argv[1]]))
 

@@ -107,23 +107,17 @@ class Stage:
 
     def pid(self, role: Role, rank: int = 0) -> int:
         """Of the living process of a role, 0 if there is none."""
-        segment = Segment.attach(self.name)
-        try:
+        with Segment.attach(self.name) as segment:
             for index in range(segment.layout.max_processes):
                 slot = segment.process(index)
                 if (slot.role, slot.rank) == (role, rank) and process.alive(slot.pid):
                     return slot.pid
             return 0
-        finally:
-            segment.close()
 
     def starts(self, rank: int) -> int:
         """How often a worker of this rank has started."""
-        segment = Segment.attach(self.name)
-        try:
+        with Segment.attach(self.name) as segment:
             return segment.process(rank).starts
-        finally:
-            segment.close()
 
     def url(self, name: str) -> str:
         """Of an HTTP service, from the ready line: ``metrics`` or ``MI``."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import json
 import os
 import signal
 import socket
+import sqlite3
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,6 +18,7 @@ import pytest
 from ds_farm.mi.jsonrpc import Json
 from shm.layout import Role
 from tests.support import database
+from tests.support.wait import until
 from tests.workers.conftest import ROWS
 from tests.workers.stage import Stage
 
@@ -31,6 +35,22 @@ def post(
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
+
+
+HEAD = b"POST /mi HTTP/1.0\r\nContent-Type: application/json\r\n"
+
+
+def connect(farm: Stage) -> socket.socket:
+    host, _, port = farm.url("MI").removeprefix("http://").rpartition(":")
+    return socket.create_connection((host, int(port)), 5.0)
+
+
+def exchange(farm: Stage, request: bytes) -> tuple[bytes, bytes, bytes]:
+    """Head and body of the answer to a request that ends here."""
+    with connect(farm) as made:
+        made.sendall(request)
+        made.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: made.recv(1 << 16), b"")).partition(b"\r\n\r\n")
 
 
 def mi(farm: Stage, method: str, *params: object) -> Json:
@@ -131,17 +151,51 @@ def test_http_around_the_commands(farm: Stage) -> None:
     assert post(farm, body, content_type="text/plain")[0] == 415
     assert post(farm, body, content_type="application/json; charset=utf-8")[0] == 200
     assert post(farm, b" " * (1 << 17))[0] == 413
-    with pytest.raises(urllib.error.HTTPError, match="405") as caught:
-        urllib.request.urlopen(farm.url("MI") + "/mi", timeout=5.0)
-    caught.value.close()
+    for method in ("GET", "HEAD", "PUT"):
+        head, _, text = exchange(farm, f"{method} /mi HTTP/1.0\r\n\r\n".encode())
+        assert b" 405 " in head
+        assert b"\r\nAllow: POST" in head
+        assert text == (b"" if method == "HEAD" else b"POST only\n")
+
+
+def test_request_whose_length_is_in_doubt_is_not_run(farm: Stage) -> None:
+    kill = b'{"jsonrpc":"2.0","id":1,"method":"kill"}'
+    for lengths in (b"40\r\nContent-Length: 41", b"41"):
+        head, _, _ = exchange(farm, HEAD + b"Content-Length: " + lengths + b"\r\n\r\n" + kill)
+        assert b" 400 " in head
+    assert mi(farm, "which")
+    with contextlib.closing(farm.segment()) as segment:
+        assert segment.header.stop_requests == 0
+
+
+def test_any_loopback_address_is_out_of_reach_of_others(real: Stage) -> None:
+    real.config["mi"] = {"http": "127.9.8.7:0", "datagram": ["udp:127.9.8.7:0"]}
+    with real:
+        assert "takes commands from anybody" not in real.log()
+
+
+def test_a_crowd_ends_no_request_that_is_served(farm: Stage, tmp_path: Path) -> None:
+    segment = farm.segment()
+    with (
+        contextlib.closing(segment),
+        contextlib.closing(sqlite3.connect(tmp_path / "db", isolation_level=None)) as held,
+        concurrent.futures.ThreadPoolExecutor(1) as beside,
+    ):
+        held.execute("BEGIN EXCLUSIVE")
+        reload = beside.submit(mi, farm, "ds_reload")
+        until(lambda: segment.header.reload_requests, "the request")
+        crowd = [connect(farm) for _ in range(80)]
+        for each in crowd[::2]:
+            each.sendall(HEAD + b"Content-Length: 9\r\n\r\nhalf")
+        assert mi(farm, "which")
+        held.execute("ROLLBACK")
+        assert reload.result() == "OK"
+        for each in crowd:
+            each.close()
 
 
 @pytest.mark.parametrize("length", ["", "-1", "x", "9" * 5000, "\u0661"])
 def test_odd_content_length(farm: Stage, length: str) -> None:
-    host, _, port = farm.url("MI").removeprefix("http://").rpartition(":")
-    with socket.create_connection((host, int(port)), 5.0) as made:
-        made.sendall(
-            b"POST /mi HTTP/1.0\r\nContent-Type: application/json\r\n"
-            b"Content-Length: " + length.encode() + b"\r\n\r\n"
-        )
+    with connect(farm) as made:
+        made.sendall(HEAD + b"Content-Length: " + length.encode() + b"\r\n\r\n")
         assert made.recv(100).split()[1] in (b"411", b"413")

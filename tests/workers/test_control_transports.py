@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
 import select
 import signal
 import socket
+import sqlite3
 import stat
 import time
 import urllib.error
@@ -23,9 +25,10 @@ from tests.workers.stage import Stage
 from workers.mi_places import open_places
 
 LIST = (
-    b"200 OK\nPARTITION:: default\n\tSET:: 1\n\t\tURI:: sip:127.0.0.1:7001 state=Active\n"
-    b"\t\tURI:: sip:127.0.0.1:7002 state=Active\n\t\t\tattr:: a\n"
+    b"200 OK\nPARTITION:: default\n"
     b"\tSET:: 2\n\t\tURI:: sip:127.0.0.1:7003 state=Inactive\n"
+    b"\tSET:: 1\n\t\tURI:: sip:127.0.0.1:7001 state=Active\n"
+    b"\t\tURI:: sip:127.0.0.1:7002 state=Active\n\t\t\tattr:: a\n"
 )
 WHICH = b'{"jsonrpc":"2.0","method":"which","id":%d}'
 
@@ -129,6 +132,33 @@ def test_fifo_clients_that_misbehave_keep_nobody_waiting(farm: Stage, tmp_path: 
     farm.wait_log("is no name for a reply FIFO")
 
 
+def test_client_that_opens_no_reply_fifo_silences_nobody(farm: Stage, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "silent")
+
+    def are_too_many() -> bool:
+        write(tmp_path, b":silent:" + WHICH % 1)
+        return "is dropped" in farm.log()
+
+    until(are_too_many, "a request that is dropped")
+    with udp(farm) as made:
+        made.send(WHICH % 2)
+        assert json.loads(made.recv(1 << 16))["id"] == 2
+    reply = Reply(tmp_path / "reply")
+    write(tmp_path, b":reply:" + WHICH % 3)
+    assert json.loads(reply.read())["id"] == 3
+
+
+def test_reloads_that_wait_keep_nobody_waiting(farm: Stage, tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "db", isolation_level=None)
+    database.execute("BEGIN EXCLUSIVE")
+    with contextlib.closing(database), udp(farm) as made:
+        for number in range(20):
+            made.send(b'{"jsonrpc":"2.0","method":"ds_reload","id":%d}' % number)
+        made.send(WHICH % 99)
+        while (reply := json.loads(made.recv(1 << 16)))["id"] != 99:
+            assert reply["error"]["data"] == "8 requests wait for a reload already"
+
+
 def test_fifo_that_was_removed_is_made_again(farm: Stage, tmp_path: Path) -> None:
     (tmp_path / "fifo").unlink()
     until((tmp_path / "fifo").exists, "the FIFO", 5.0)
@@ -190,7 +220,8 @@ def test_what_somebody_uses_stops_the_start(real: Stage, tmp_path: Path, what: s
         used.bind(str(tmp_path / "mi.sock"))
     real.launch()
     assert real.wait() == 1
-    assert "cannot start: cannot make" in real.log()
+    key = "mi.datagram" if what == "socket in use" else "mi.fifo"
+    assert f"cannot start: {key}: cannot make" in real.log()
     used.close()
     if fd >= 0:
         os.close(fd)
@@ -198,14 +229,15 @@ def test_what_somebody_uses_stops_the_start(real: Stage, tmp_path: Path, what: s
 
 def test_places_belong_to_the_user_that_control_becomes(tmp_path: Path) -> None:
     account = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
-    mi = {"fifo": str(tmp_path / "fifo"), "datagram": [f"unix:{tmp_path / 'mi.sock'}"]}
+    names = {"fifo": str(tmp_path / "fifo"), "datagram": [f"unix:{tmp_path / 'mi.sock'}"]}
+    mi = {**names, "mode": "0640"}
     config = Config.model_validate({"farm": {"user": account.pw_name}, "mi": mi})
     places = open_places(config)
     assert places.paths == [tmp_path / "fifo", tmp_path / "mi.sock"]
     for path in places.paths:
         found = path.stat()
         assert (found.st_uid, found.st_gid) == (account.pw_uid, account.pw_gid)
-        assert stat.S_IMODE(found.st_mode) == 0o660
+        assert stat.S_IMODE(found.st_mode) == 0o640
     places.remove()
     assert list(tmp_path.iterdir()) == []
 
@@ -213,7 +245,8 @@ def test_places_belong_to_the_user_that_control_becomes(tmp_path: Path) -> None:
 def test_token_is_asked_for(real: Stage) -> None:
     real.config["mi"]["http_token"] = "secret-token"
     with real:
-        for token, status in (("", 401), ("wrong", 401), ("secret-token", 200)):
+        refused = (401, "Bearer")
+        for token, status in (("", refused), ("wrong", refused), ("secret-token", (200, ""))):
             request = urllib.request.Request(
                 real.url("MI") + "/mi",
                 WHICH % 1,
@@ -223,13 +256,14 @@ def test_token_is_asked_for(real: Stage) -> None:
         assert "secret-token" not in real.log()
 
 
-def _status(request: urllib.request.Request) -> int:
+def _status(request: urllib.request.Request) -> tuple[int, str]:
+    """Status, and how one is to say who one is."""
     try:
         with urllib.request.urlopen(request, timeout=5.0) as reply:
-            return int(reply.status)
+            return int(reply.status), ""
     except urllib.error.HTTPError as error:
         with error:
-            return error.code
+            return error.code, error.headers["WWW-Authenticate"].partition(" ")[0]
 
 
 def test_log_level_and_kill(farm: Stage) -> None:
@@ -251,6 +285,7 @@ def test_log_level_and_kill(farm: Stage) -> None:
 
 def test_death_of_control_loses_no_socket(farm: Stage) -> None:
     with udp(farm) as made:
+        made.settimeout(10.0)  # a new process has to boot
         pid = farm.pid(Role.CONTROL)
         os.kill(pid, signal.SIGKILL)
         made.send(b":version:\n")

@@ -62,6 +62,27 @@ def test_level(stream: io.StringIO, level: str, shown: int) -> None:
     assert len(stream.getvalue().splitlines()) == shown
 
 
+def test_notes_of_a_start_are_written_all(stream: io.StringIO) -> None:
+    logs.setup(settings(), "supervisor", stream)
+    for number in range(50):
+        logging.getLogger(logs.NOTES).info("%s", f"a.cfg:{number}: fork means nothing here")
+    logs.finish()
+    assert len(stream.getvalue().splitlines()) == 50
+
+
+def test_what_was_held_back_is_shown_with_its_text(stream: io.StringIO) -> None:
+    logs.setup(settings(), "worker 0", stream)
+    for _ in range(20):
+        logging.getLogger("x").info("%s", "one")
+    for number in range(20):
+        logging.getLogger("x").info("%s", f"another {number}")
+    logs.finish()
+    lines = [line.partition("] ")[2] for line in stream.getvalue().splitlines()]
+    assert [line for line in lines if "%" in line] == []
+    assert any(re.fullmatch(r"suppressed \d+ of: one", line) for line in lines)
+    assert sum(line.startswith("another") for line in lines) == 20
+
+
 def test_repeated_message_is_counted_not_written(stream: io.StringIO) -> None:
     logs.setup(settings(), "worker 0", stream)
     for number in range(1000):
@@ -76,6 +97,15 @@ def test_repeated_message_is_counted_not_written(stream: io.StringIO) -> None:
     )
     written = sum("malformed message from" in line and "suppressed" not in line for line in lines)
     assert held_back + written == 1000
+
+
+def test_what_routes_write_is_written(stream: io.StringIO) -> None:
+    logs.setup(settings(), "worker 0", stream)
+    for number in range(1000):
+        logging.getLogger("ds_farm.routes").info("%s", f"call {number}")
+    logs.finish()
+    said = [line.rpartition("] ")[2] for line in stream.getvalue().splitlines()]
+    assert said == [f"call {number}" for number in range(1000)]
 
 
 def test_each_message_has_its_own_allowance_each_second() -> None:

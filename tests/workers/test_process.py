@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import grp
 import os
 import pwd
 import signal
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,7 +17,7 @@ from shm.layout import Role, Status
 from tests.support import process
 from tests.support.wait import until
 from tests.workers.stage import Stage
-from workers.process import drop_privileges
+from workers.account import drop_privileges, give
 
 
 def status(pid: int, key: str) -> list[str]:
@@ -85,7 +88,7 @@ def test_children_drop_privileges_and_still_die_with_the_supervisor(tmp_path: Pa
         until(lambda: segment.header.generation == 2, "a second table")
         segment.close()
         farm.popen.kill()
-        until(lambda: not any(map(process.alive, children)), "the end of all children", 2.0)
+        until(lambda: not any(map(process.alive, children)), "the end of all children")
         for path in Path("/dev/shm").glob(f"*{farm.name}*"):
             path.unlink()
 
@@ -94,7 +97,7 @@ def test_children_drop_privileges_and_still_die_with_the_supervisor(tmp_path: Pa
     ("farm", "reason"),
     [
         ({"user": "no-such-user"}, "farm.user: there is no user 'no-such-user'"),
-        ({"group": "no-such-group"}, "cannot start: farm.user, farm.group: "),
+        ({"group": "no-such-group"}, "farm.group: there is no group 'no-such-group'"),
     ],
 )
 def test_unknown_user_or_group_stops_the_farm(
@@ -104,6 +107,45 @@ def test_unknown_user_or_group_stops_the_farm(
     assert made.wait() == 1
     assert reason in made.log()
     made.__exit__(None, None, None)
+
+
+def test_user_need_not_be_able_to_read_the_program(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "hidden_worker.py").write_text("from tests.workers.scenes import worker as main\n")
+    hidden.chmod(0o700)
+    farm = Stage(tmp_path, "hidden", user="nobody")
+    farm.environment = {"PYTHONPATH": str(hidden)}
+    with farm:
+        assert farm.ranks(1)
+
+
+def test_segment_belongs_to_user_and_group(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with Stage(tmp_path, user="nobody", group="daemon") as farm:
+        stat = Path(f"/dev/shm/ds_farm-{farm.name}").stat()
+        assert stat.st_uid == pwd.getpwnam("nobody").pw_uid
+        assert stat.st_gid == grp.getgrnam("daemon").gr_gid
+
+
+def test_who_may_not_change_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse = Mock(side_effect=PermissionError(errno.EPERM, "Operation not permitted"))
+    for function in ("chown", "initgroups"):
+        monkeypatch.setattr(os, function, refuse)
+    reason = "only root can change to nobody: Operation not permitted"
+    with pytest.raises(ConfigError, match=reason):
+        give("/dev/shm/x", "nobody", None)
+    with pytest.raises(ConfigError, match=reason):
+        drop_privileges("nobody", None)
+
+
+def test_start_without_descriptors_says_so(tmp_path: Path) -> None:
+    farm = Stage(tmp_path, "no_descriptors").launch()
+    assert farm.wait() == 1
+    assert "cannot start: " in farm.log()
+    assert "Too many open files" in farm.log()
+    assert "Traceback" not in farm.log()
+    farm.__exit__(None, None, None)
 
 
 def test_nothing_to_drop_is_no_change() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import time
@@ -19,10 +20,9 @@ from tests.workers.stage import Stage, caller
 
 def test_every_process_has_title_slot_and_role(tmp_path: Path) -> None:
     with Stage(tmp_path) as farm:
-        segment = Segment.attach(farm.name)
-        slots = [segment.process(i) for i in range(segment.layout.max_processes)]
-        seen = {(Role(s.role).name, s.rank, process.title(s.pid)) for s in slots if s.pid}
-        segment.close()
+        with Segment.attach(farm.name) as segment:
+            slots = [segment.process(i) for i in range(segment.layout.max_processes)]
+            seen = {(Role(s.role).name, s.rank, process.title(s.pid)) for s in slots if s.pid}
         assert seen == {
             ("LOADER", 0, "ds-farm: loader"),
             ("WORKER", 0, "ds-farm: worker 0"),
@@ -53,16 +53,24 @@ def test_killed_worker_is_replaced_at_once_and_its_queue_kept(tmp_path: Path) ->
 
 
 def test_back_off_takes_a_crashing_worker_out_of_the_spread(tmp_path: Path) -> None:
-    with Stage(tmp_path, children=2) as farm:
-        for starts in range(1, 6):
+    with Stage(tmp_path, children=2, max_children=2) as farm:
+        for starts in range(1, 7):
             until(lambda wanted=starts: farm.starts(1) == wanted, f"start {starts}")  # type: ignore[misc]
             os.kill(until(lambda: farm.pid(Role.WORKER, 1), "the worker"), signal.SIGKILL)
-        # Five young deaths: it comes back in 0.8 s.  Nothing may be lost meanwhile.
-        until(lambda: farm.log().count("killed by signal 9") == 5, "its end seen")
-        assert set(farm.ranks(50)) == {0}
-        assert farm.starts(1) == 5
+        # Six young deaths: it comes back in 1.6 s.  Nothing may be lost meanwhile.
+        until(lambda: farm.log().count("killed by signal 9") == 6, "its end seen")
+        wait_a_turn(farm)
+        assert set(farm.ranks(20)) == {0}
+        assert farm.starts(1) == 6
         until(lambda: farm.pid(Role.WORKER, 1), "the worker's return")
         until(lambda: set(farm.ranks(50)) == {0, 1}, "both in the spread again")
+
+
+def wait_a_turn(farm: Stage) -> None:
+    """Until the supervisor has acted on the deaths that it has logged: it says so in the turn
+    after that one."""
+    farm.signal(signal.SIGTTIN)
+    farm.wait_log("farm.max_children = 2 is reached")
 
 
 def test_exception_in_a_worker_is_logged_and_it_is_replaced(tmp_path: Path) -> None:
@@ -75,9 +83,9 @@ def test_exception_in_a_worker_is_logged_and_it_is_replaced(tmp_path: Path) -> N
 
 
 def test_hung_worker_is_aborted_with_a_traceback_and_replaced(tmp_path: Path) -> None:
-    with Stage(tmp_path, children=1, hang_timeout_s=0.6) as farm, caller() as made:
+    with Stage(tmp_path, children=1, hang_timeout_s=2.0) as farm, caller() as made:
         made.sendto(b"hang", farm.address)
-        farm.wait_log("has not moved for 0.6 s")
+        farm.wait_log("has not moved for 2.0 s")
         farm.wait_log("in misbehave")
         farm.wait_log("killed by signal 6")
         made.sendto(b"who", farm.address)
@@ -85,7 +93,7 @@ def test_hung_worker_is_aborted_with_a_traceback_and_replaced(tmp_path: Path) ->
 
 
 def test_stopped_worker_that_cannot_even_abort_is_killed(tmp_path: Path) -> None:
-    with Stage(tmp_path, children=1, hang_timeout_s=0.5) as farm:
+    with Stage(tmp_path, children=1, hang_timeout_s=2.0) as farm:
         os.kill(farm.pid(Role.WORKER), signal.SIGSTOP)
         farm.wait_log("killed by signal 9")
         until(lambda: farm.starts(0) == 2, "its successor")
@@ -107,12 +115,51 @@ def test_crash_while_booting_stops_the_farm_with_traceback_and_reason(tmp_path: 
     farm.__exit__(None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("scene", "how"),
+    [
+        ("boot_exit", "exit code 0"),
+        ("boot_segv", "killed by signal 11 (Segmentation fault)"),
+        ("boot_hang", "it hangs"),
+    ],
+)
+def test_silent_death_while_booting_stops_the_farm(tmp_path: Path, scene: str, how: str) -> None:
+    farm = Stage(tmp_path, scene, children=1, hang_timeout_s=2.0).launch()
+    assert farm.wait(30.0) == 1
+    assert f"stopped: worker 0 ended 5 times before it was ready: {how}\n" in farm.log()
+    farm.__exit__(None, None, None)
+
+
 def test_boot_error_of_a_ready_farm_backs_off(tmp_path: Path) -> None:
-    with Stage(tmp_path, "boot_once", children=2) as farm:
+    with Stage(tmp_path, "boot_once", children=2, max_children=2) as farm:
         os.kill(farm.pid(Role.WORKER, 1), signal.SIGKILL)
-        until(lambda: farm.log().count("cannot start: no second time") >= 3, "three tries")
+        # While it tries it is in the spread; the next try is 1.6 s away.
+        until(lambda: farm.log().count("cannot start: no second time") >= 5, "five tries")
+        wait_a_turn(farm)
         assert farm.popen.poll() is None
+        assert set(farm.ranks(20)) == {0}
+
+
+def test_lack_of_descriptors_is_waited_out(tmp_path: Path) -> None:
+    with Stage(tmp_path, children=2, max_children=3) as farm:
+        limits = resource.prlimit(farm.popen.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(farm.popen.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        os.kill(farm.pid(Role.WORKER, 1), signal.SIGKILL)
+        farm.wait_log("worker 1 cannot be started: Too many open files, next try in 0.4 s")
+        farm.signal(signal.SIGTTIN)
+        farm.wait_log("TTIN: cannot listen on udp:127.0.0.1:")
         assert set(farm.ranks(50)) == {0}
+        resource.prlimit(farm.popen.pid, resource.RLIMIT_NOFILE, limits)
+        until(lambda: set(farm.ranks(50)) == {0, 1}, "the worker's return")
+        farm.signal(signal.SIGTTIN)
+        until(lambda: set(farm.ranks(50)) == {0, 1, 2}, "one more")
+
+
+def test_farm_that_cannot_have_its_processes_says_why(tmp_path: Path) -> None:
+    farm = Stage(tmp_path, "no_fork").launch()
+    assert farm.wait() == 1
+    assert "stopped: loader cannot be started: Resource temporarily unavailable" in farm.log()
+    farm.__exit__(None, None, None)
 
 
 def test_no_child_outlives_a_killed_supervisor(tmp_path: Path) -> None:
@@ -120,7 +167,7 @@ def test_no_child_outlives_a_killed_supervisor(tmp_path: Path) -> None:
         children = [p for p in process.session(farm.popen.pid) if p != farm.popen.pid]
         assert len(children) == 4
         farm.popen.kill()
-        until(lambda: not any(map(process.alive, children)), "the end of all children", 2.0)
+        until(lambda: not any(map(process.alive, children)), "the end of all children")
         # What it could not remove does not prevent the next start.
         stale = [path for path in Path("/dev/shm").iterdir() if farm.name in path.name]
         assert stale
@@ -165,8 +212,11 @@ def test_graceful_stop_is_bounded(tmp_path: Path) -> None:
         started = time.monotonic()
         farm.signal(signal.SIGTERM)
         assert farm.wait() == 0
-        assert 0.4 < time.monotonic() - started < 3.0
-        assert "killed: loader, timer" in farm.log()
+        assert time.monotonic() - started > 0.4
+        log = farm.log()
+        assert "killed: timer\n" in log
+        assert "the loader finishes" in log, "its stage comes after the one that was late"
+        assert "stopping: killing" not in log
 
 
 @pytest.mark.parametrize("signals", [["SIGINT"], ["SIGQUIT"], ["SIGTERM", "SIGINT"]])
@@ -174,7 +224,7 @@ def test_quick_stop(tmp_path: Path, signals: list[str]) -> None:
     with Stage(tmp_path, stop_timeout_s=60.0) as farm:
         for each in signals:
             farm.signal(signal.Signals[each])
-        assert farm.wait(3.0) == 0
+        assert farm.wait(10.0) == 0
 
 
 def test_second_signal_escalates(tmp_path: Path) -> None:
@@ -185,7 +235,7 @@ def test_second_signal_escalates(tmp_path: Path) -> None:
         farm.wait_log("stopping: quick")
         farm.signal(signal.SIGTERM)
         farm.wait_log("stopping: killing")
-        assert farm.wait(2.0) == 0
+        assert farm.wait(10.0) == 0
 
 
 def test_more_and_fewer_workers_lose_nothing(tmp_path: Path) -> None:
@@ -217,6 +267,20 @@ def test_retiring_worker_drains_its_queue(tmp_path: Path) -> None:
         ranks = {int(made.recv(100).split()[0]) for _ in range(40)}
         assert ranks == {0, 1}
         until(lambda: not process.alive(worker), "its end")
+
+
+def test_end_of_a_worker_that_was_called_back_too_late_is_no_error(tmp_path: Path) -> None:
+    """USR1 is delivered before TERM when both wait."""
+    with Stage(tmp_path, children=2) as farm:
+        worker = farm.pid(Role.WORKER, 1)
+        os.kill(worker, signal.SIGSTOP)
+        farm.signal(signal.SIGTTOU)
+        farm.wait_log("TTOU: 1 workers")
+        farm.signal(signal.SIGTTIN)
+        farm.wait_log("TTIN: 2 workers")
+        os.kill(worker, signal.SIGCONT)
+        until(lambda: farm.starts(1) == 2, "its successor")
+        assert " error " not in farm.log()
 
 
 def test_fewer_than_one_worker_is_refused(tmp_path: Path) -> None:
@@ -262,11 +326,9 @@ def test_service_manager_is_told(tmp_path: Path) -> None:
             while "READY=1" not in heard[-1]:
                 heard.append(manager.recv(4096).decode())
             assert "STATUS=ready: 2 workers on udp:127.0.0.1:" in heard[-1]
-            start = time.monotonic()
             beats = 0
             while beats < 3:
                 beats += manager.recv(4096) == b"WATCHDOG=1"
-            assert time.monotonic() - start < 1.5
             farm.signal(signal.SIGHUP)
             while "RELOADING=1" not in (text := manager.recv(4096).decode()):
                 pass
