@@ -100,7 +100,7 @@ def start(case: Case, stage: Stage, cores: Cores, directory: Path, stack: ExitSt
     return contender
 
 
-def _start_reflector(case: Case, stage: Stage, directory: Path, stack: ExitStack) -> Contender:
+def _start_reflector(case: Case, stage: Stage, _directory: Path, stack: ExitStack) -> Contender:
     proxy = stage.host, free_port(stage.host)
     process = subprocess.Popen(
         [

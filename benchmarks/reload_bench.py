@@ -235,8 +235,7 @@ def _reload(farm: Farm, rows: Sequence[Row]) -> Times:
     """Change the database, be quiet, send HUP, wait for the workers.  BenchError."""
     farm.store(rows)
     time.sleep(QUIET_S)
-    segment = farm.segment()
-    try:
+    with farm.segment() as segment:
         header = segment.header
         slots = [segment.process(i) for i in range(header.max_processes)]
         workers = [slot for slot in slots if slot.role == Role.WORKER and slot.pid]
@@ -252,8 +251,6 @@ def _reload(farm: Farm, rows: Sequence[Row]) -> Times:
                 raise BenchError(f"the reload was not over after {RELOAD_TIMEOUT_S:g} s")
             time.sleep(POLL_S)
         times = Times(hup, time.monotonic_ns())
-    finally:
-        segment.close()
     time.sleep(AFTER_S)
     return times
 

@@ -76,7 +76,7 @@ OVERVIEW = Dashboard(
             (
                 Query(
                     "sum by (partition, set) (rate("
-                    f'ds_farm_set_selections_total{{{ME},result="no_active"}}{RATE}))',
+                    f"ds_farm_set_selection_failures_total{{{ME}}}{RATE}))",
                     "{{partition}} {{set}}",
                 ),
             ),
@@ -140,7 +140,10 @@ OVERVIEW = Dashboard(
                     f"sum by (result) (increase(ds_farm_reloads_total{{{ME}}}{RATE}))",
                     "{{result}}",
                 ),
-                Query(f"sum(ds_farm_config_discarded_rows{{{ME}}})", "rows skipped"),
+                Query(
+                    f"sum by (reason) (ds_farm_config_discarded_rows{{{ME}}})",
+                    "rows left out: {{reason}}",
+                ),
             ),
             "Loads of the table, and rows of the current one that could not be used.",
         ),

@@ -95,7 +95,7 @@ WORKERS = Dashboard(
                     "worker {{worker}}",
                 ),
             ),
-            "1 when idle; it grows with the queue in front of the worker, 64 is the most.",
+            "1 when idle; it grows with the queue in front of the worker, 128 is the most.",
         ),
         Panel(
             "Bytes",
