@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ds_farm.dispatch.model import State
 from shm.layout import Role
-from tests.support import counts
+from tests.support import counts, process
 from tests.support.database import Row
 from tests.support.farm import Child, Farm
 from tests.support.message import Draft, Sip
@@ -107,7 +107,7 @@ def test_what_waits_in_a_socket_survives_its_worker(tmp_path: Path) -> None:
     ):
         before = {worker.pid for worker in farm.workers()}
         for pid in before:
-            farm.signal(signal.SIGSTOP, pid)
+            process.hold(pid)
         sent = [f"q{number}" for number in range(100)]
         for key in sent:
             via = f"SIP/2.0/UDP {caller.sent_by};branch=z9hG4bK{key}"
@@ -151,7 +151,7 @@ def test_a_worker_that_hangs_is_replaced(tmp_path: Path, destinations: list[Dest
     ):
         counts.wait_for_traffic(farm, 100)
         victim = farm.child(Role.WORKER, 1)
-        farm.signal(signal.SIGSTOP, victim.pid)
+        process.hold(victim.pid)
         until(lambda: farm.child(Role.WORKER, 1).pid != victim.pid, "the successor", timeout_s=10.0)
         result = caller.wait()
         assert (result.successful, result.failed) == (3_000, 0), caller.report()

@@ -36,7 +36,7 @@ def test_a_graceful_stop_finishes_what_is_queued(
     with Farm(tmp_path, [each.uri for each in destinations]) as farm:
         workers = farm.workers()
         for worker in workers:
-            farm.signal(signal.SIGSTOP, worker.pid)
+            process.hold(worker.pid)
         with Caller(tmp_path, farm.sip, 100, 2_000) as caller:
             until(lambda: _queued(farm) > 0, "datagrams in the queues")
             until(lambda: _sent(caller) == 100, "all calls begun")

@@ -13,7 +13,7 @@ import pytest
 
 from ds_farm.dispatch.model import State
 from shm.layout import Role
-from tests.support import counts, mariadb
+from tests.support import counts, mariadb, process
 from tests.support.command import ds_farm
 from tests.support.farm import Farm, Settings, Value
 from tests.support.mariadb import PASSWORD
@@ -144,7 +144,7 @@ def test_server_that_is_killed_and_comes_back_under_traffic(
         Caller(tmp_path, farm.sip, 1500, RATE) as caller,
     ):
         counts.wait_for_traffic(farm, 50)
-        server.signal(signal.SIGKILL)
+        server.kill()
         until(lambda: metric(farm, "ds_farm_database_up") == 0, "the loss noticed")
         mi(farm, "ds_set_state", "i", "1", first)
         until(lambda: metric(farm, "ds_farm_flush_pending") == 1, "a state that waits")
@@ -171,7 +171,7 @@ def test_server_that_hangs(
     """It takes connections and says nothing: calls go on, and so does the farm's end."""
     fill(server, [each.uri for each in destinations])
     with farm_of(tmp_path, server.url) as farm:
-        server.signal(signal.SIGSTOP)
+        server.hang()
         mi(farm, "ds_set_state", "i", "1", destinations[0].uri)
         failed = ds_farm("reload", "-c", farm.config, cwd=tmp_path)
         assert failed.returncode != 0
@@ -280,7 +280,7 @@ def test_password_is_nowhere_to_be_read(tmp_path: Path, server: mariadb.Server) 
     fill(server, ["sip:127.0.0.1:7001"])
     with farm_of(tmp_path, server.url, settings={"log": {"level": "debug"}}) as farm:
         seen = [farm.log()]
-        server.signal(signal.SIGKILL)
+        server.kill()
         failed = ds_farm("reload", "-c", farm.config, cwd=tmp_path)
         seen += [failed.stdout, failed.stderr, mi(farm, "ps"), mi(farm, "get_statistics", "all")]
         until(lambda: "reload failed" in farm.log(), "a failure in the log")
@@ -315,7 +315,7 @@ def test_loader_killed_between_a_change_and_its_flush(
     fill(server, [uri])
     with farm_of(tmp_path, server.url, settings={"farm": {"flush_interval_s": 2.0}}) as farm:
         loader = farm.child(Role.LOADER)
-        farm.signal(signal.SIGSTOP, loader.pid)  # else it may flush before it is killed
+        process.hold(loader.pid)  # else it may flush before it is killed
         mi(farm, "ds_set_state", "i", "1", uri)
         farm.signal(signal.SIGKILL, loader.pid)
         assert states(server) == {uri: 0}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
-from tests.support import database
+from tests.support import database, process
 from tests.support.command import ds_farm
 from tests.support.database import Row
 from tests.support.farm import Farm
@@ -39,7 +37,7 @@ def test_worker_that_is_late_costs_no_state(tmp_path: Path) -> None:
     with Farm(tmp_path, URIS, children=1, settings=quick) as farm:
         done = ds_farm("mi", "ds_set_state", "i", "1", URIS[0], "-c", farm.config, cwd=tmp_path)
         assert done.returncode == 0, done
-        os.kill(farm.workers()[0].pid, signal.SIGSTOP)
+        process.hold(farm.workers()[0].pid)
         farm.stop()
         assert database.states(farm.database) == {URIS[0]: 1, URIS[1]: 0, URIS[2]: 0}
         assert "killed: worker 0\n" in farm.log()

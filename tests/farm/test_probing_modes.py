@@ -16,6 +16,7 @@ from ds_farm.probe.prober import Result
 from ds_farm.probe.schedule import phase_ns
 from shm.layout import Role
 from tests.farm.probes import seen, set_state
+from tests.support import process
 from tests.support.database import Row
 from tests.support.farm import Farm
 from tests.support.message import Sip
@@ -202,7 +203,7 @@ def test_a_probe_that_left_late_has_its_interval(tmp_path: Path) -> None:
     with Uas(after(0.7)) as uas, Farm(tmp_path, [uas.uri], settings=settings) as farm:
         until(lambda: seen(farm)[uas.uri].results, "a probe has ended")
         timer = farm.child(Role.TIMER).pid
-        farm.signal(signal.SIGSTOP, timer)
+        process.hold(timer)
         before = seen(farm)[uas.uri]
         passed_s = (time.monotonic() - phase_ns(before.slot, 2 * 10**9) / 1e9) % 2
         late_s = time.monotonic() - passed_s + 2 + 1.6

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 from shm.layout import Role
+from tests.support import process
 from tests.support.farm import Farm
 from tests.support.message import Draft
 from tests.support.peer import Peer
@@ -23,7 +24,7 @@ def test_a_worker_that_falls_behind_shows_it(tmp_path: Path) -> None:
         assert before.total("ds_farm_worker_kernel_drops_total") == 0
         assert before.total("ds_farm_worker_queue_limit_bytes") >= 65536
         worker = farm.child(Role.WORKER)
-        farm.signal(signal.SIGSTOP, worker.pid)
+        process.hold(worker.pid)
         try:
             for number in range(2000):
                 via = f"SIP/2.0/UDP {caller.sent_by};branch=z9hG4bK{number}"

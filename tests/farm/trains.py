@@ -47,9 +47,8 @@ def burst(farm: Farm, caller: Peer, datagrams: Sequence[One], name: str) -> None
     """Have the farm's only worker find all of them at once.  Call-IDs begin with their number."""
     to = farm.sip6 if ":" in caller.host else farm.sip
     worker = farm.child(Role.WORKER).pid
-    farm.signal(signal.SIGSTOP, worker)
+    process.hold(worker)
     try:
-        until(lambda: process.is_stopped(worker), "a worker that stands still")
         for number, one in enumerate(datagrams):
             draft = Draft(
                 uri=f"sip:{one.setid}@{uri_host(to[0])}:{to[1]}",

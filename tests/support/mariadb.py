@@ -16,6 +16,7 @@ from pathlib import Path
 import pymysql
 
 from tests.support.net import free_port, own_host
+from tests.support.process import hold
 from tests.support.wait import until
 
 USER, PASSWORD, DATABASE = "opensips", "opensips%rw@", "opensips"
@@ -78,12 +79,16 @@ class Server:
         path = f"{self._folder}/socket"
         until(lambda: _prepare(process, path, self._log, self._password), "a MariaDB server", 60.0)
 
-    def signal(self, number: signal.Signals) -> None:
-        """SIGKILL, or SIGSTOP and SIGCONT for a server that hangs."""
+    def kill(self) -> None:
+        """SIGKILL."""
         assert self._process
-        self._process.send_signal(number)
-        if number == signal.SIGKILL:
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
+
+    def hang(self) -> None:
+        """Have it take connections and say nothing."""
+        assert self._process
+        hold(self._process.pid)
 
     def stop(self) -> None:
         """End it."""

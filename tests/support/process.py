@@ -25,9 +25,18 @@ def alive(pid: int) -> bool:
     return bool(fields) and fields[0] not in "ZX"
 
 
-def is_stopped(pid: int) -> bool:
-    """Whether a signal holds it up."""
-    return _stat(pid)[0] == "T"
+def hold(pid: int) -> None:
+    """SIGSTOP, and wait until every thread stands still.
+
+    The signal is only pending when kill(2) returns: until one thread has taken it the others may
+    still accept a connection or read a datagram.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    until(
+        lambda: all(_stat(int(task.name))[:1] == ["T"] for task in tasks.iterdir()),
+        f"process {pid} standing still",
+    )
 
 
 def is_asleep(pid: int) -> bool:

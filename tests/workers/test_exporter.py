@@ -20,7 +20,7 @@ from ds_farm.metric import Metric
 from ds_farm.metrics import METRICS
 from shm.layout import Role
 from shm.segment import Segment
-from tests.support import database
+from tests.support import database, process
 from tests.support.metrics import scrape
 from tests.support.net import free_port, own_host
 from tests.support.wait import until
@@ -241,7 +241,7 @@ def test_who_asks_nothing_is_let_go(farm: Stage) -> None:
 
 def test_scrape_during_its_replacement_waits_and_is_answered(farm: Stage) -> None:
     exporter = farm.pid(Role.EXPORTER)
-    os.kill(exporter, signal.SIGSTOP)
+    process.hold(exporter)
     with socket.create_connection(address(farm), 10.0) as made:
         made.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         os.kill(exporter, signal.SIGKILL)

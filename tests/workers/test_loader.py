@@ -16,7 +16,7 @@ from ds_farm.dispatch.registry import Registry
 from ds_farm.dispatch.table import Table
 from shm.layout import Role
 from shm.segment import Segment
-from tests.support import database
+from tests.support import database, process
 from tests.support.database import Row
 from tests.support.wait import until
 from tests.workers.conftest import ROWS
@@ -135,7 +135,7 @@ def test_successor_of_a_killed_loader_keeps_the_table(farm: Stage, tmp_path: Pat
 def test_request_is_not_lost_with_the_loader(farm: Stage, tmp_path: Path) -> None:
     database.write(tmp_path / "db", ROWS[:1])
     loader = farm.pid(Role.LOADER)
-    os.kill(loader, signal.SIGSTOP)
+    process.hold(loader)
     farm.signal(signal.SIGHUP)
     farm.wait_log("HUP: reload")
     # The signal waits in a process that will never run again; a request in the segment would not.

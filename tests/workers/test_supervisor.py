@@ -42,7 +42,7 @@ def test_one_source_loads_all_workers(tmp_path: Path) -> None:
 def test_killed_worker_is_replaced_at_once_and_its_queue_kept(tmp_path: Path) -> None:
     with Stage(tmp_path, children=1) as farm, caller() as made:
         old = farm.pid(Role.WORKER)
-        os.kill(old, signal.SIGSTOP)
+        process.hold(old)
         for _ in range(5):
             made.sendto(b"who", farm.address)
         os.kill(old, signal.SIGKILL)
@@ -94,7 +94,7 @@ def test_hung_worker_is_aborted_with_a_traceback_and_replaced(tmp_path: Path) ->
 
 def test_stopped_worker_that_cannot_even_abort_is_killed(tmp_path: Path) -> None:
     with Stage(tmp_path, children=1, hang_timeout_s=2.0) as farm:
-        os.kill(farm.pid(Role.WORKER), signal.SIGSTOP)
+        process.hold(farm.pid(Role.WORKER))
         farm.wait_log("killed by signal 9")
         until(lambda: farm.starts(0) == 2, "its successor")
 
@@ -258,7 +258,7 @@ def test_more_and_fewer_workers_lose_nothing(tmp_path: Path) -> None:
 def test_retiring_worker_drains_its_queue(tmp_path: Path) -> None:
     with Stage(tmp_path, children=2) as farm, caller() as made:
         worker = farm.pid(Role.WORKER, 1)
-        os.kill(worker, signal.SIGSTOP)
+        process.hold(worker)
         for _ in range(40):
             made.sendto(b"who", farm.address)
         farm.signal(signal.SIGTTOU)
@@ -273,7 +273,7 @@ def test_end_of_a_worker_that_was_called_back_too_late_is_no_error(tmp_path: Pat
     """USR1 is delivered before TERM when both wait."""
     with Stage(tmp_path, children=2) as farm:
         worker = farm.pid(Role.WORKER, 1)
-        os.kill(worker, signal.SIGSTOP)
+        process.hold(worker)
         farm.signal(signal.SIGTTOU)
         farm.wait_log("TTOU: 1 workers")
         farm.signal(signal.SIGTTIN)
