@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ds_farm.script._request import Request
-from tests.proxy.test_routes import Stage, hosts, relay, requests, upstream
+from tests.proxy.stage import Stage, hosts, relay, requests, upstream
 from tests.support.message import Draft, Sip, reply
 from tests.support.request import Sent
 

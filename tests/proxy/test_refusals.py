@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from ds_farm.script._request import Request
-from tests.proxy.test_routes import hosts, requests, upstream
+from tests.proxy.stage import hosts, requests, upstream
 from tests.support.message import reply
 from tests.support.request import Script, Sent
 
