@@ -69,6 +69,7 @@ FLUSH_FAILURES = Metric(
 DNS_NAMES = Metric(
     "ds_farm_dns_names", "Host names of destinations by how the last question ended.", ("result",)
 )
+DNS_QUESTIONS = Metric("ds_farm_dns_questions_total", "How often a host name was asked for.")
 DNS_FAILURES = Metric(
     "ds_farm_dns_failures_total", "Questions for a host name without a usable answer."
 )
@@ -226,6 +227,7 @@ def _farm(segment: Segment, build: Build) -> Iterator[Family]:
     yield FLUSH_FAILURES, [((), header.flush_failures)]
     failing = min(header.dns_failing, header.dns_names)
     yield DNS_NAMES, [(("ok",), header.dns_names - failing), (("failed",), failing)]
+    yield DNS_QUESTIONS, [((), header.dns_questions)]
     yield DNS_FAILURES, [((), header.dns_failures)]
     yield LOCK_RECOVERIES, [((), sum(header.words("lock_recoveries")))]
     yield STATE_CHANGES_UNKNOWN, [((), header.changes_unknown)]

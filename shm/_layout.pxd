@@ -57,8 +57,8 @@ cdef struct Header:
     # -- names of destinations: the loader
     uint64_t dns_names                 # host names that the table has
     uint64_t dns_failing               # of these, whose last question failed
-    uint64_t dns_failures              # questions without a usable answer
-    uint64_t dns_rounds                # how often names were asked for
+    uint64_t dns_questions             # how often a name was asked for
+    uint64_t dns_failures              # of these, without a usable answer
     # -- changed states on their way to the database: the loader, after each turn of its flusher
     uint64_t flush_due                 # destinations whose state is not in the database
     uint64_t flush_oldest_ns           # CLOCK_REALTIME of the oldest of these changes, 0: none

@@ -14,7 +14,7 @@ from typing import ClassVar
 from shm._native import FIELDS, SIZES, Memory
 
 MAGIC = int.from_bytes(b"ds_farm\0", "little")
-LAYOUT_VERSION = 9
+LAYOUT_VERSION = 10
 CACHE_LINE = 64
 CHANGES = 1 << 14
 """Records of the ring of state changes."""
@@ -231,8 +231,8 @@ class HeaderView(View):
     size_changes = _Word()
     dns_names = _Word()
     dns_failing = _Word()
+    dns_questions = _Word()
     dns_failures = _Word()
-    dns_rounds = _Word()
     flush_due = _Word()
     flush_oldest_ns = _Word()
     flush_failures = _Word()

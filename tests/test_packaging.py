@@ -24,7 +24,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
-BUILD_S = 600
+BUILD_S = 1200
 
 pytestmark = pytest.mark.timeout(BUILD_S)
 

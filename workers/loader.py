@@ -252,8 +252,9 @@ class Loader:
         header = self._header
         header.dns_names = len(self._resolver)
         header.dns_failing = len(unknown)
-        header.add("dns_failures", self._resolver.take_failed())
-        header.add("dns_rounds")
+        asked, failed = self._resolver.take_counts()
+        header.add("dns_questions", asked)
+        header.add("dns_failures", failed)
 
     def _read(self, wanted: Container[str] | None) -> Loaded:
         """Database and resolver; runs in the thread."""

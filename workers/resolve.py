@@ -86,16 +86,18 @@ class Resolver:
         self._max_ttl_s = max_ttl_s
         self._clock = clock
         self._names: dict[Target, _Name] = {}
+        self._asked = 0
         self._failed = 0
 
     def __len__(self) -> int:
         """How many names the sets have."""
         return len(self._names)
 
-    def take_failed(self) -> int:
-        """Questions without a usable answer since the last call."""
-        failed, self._failed = self._failed, 0
-        return failed
+    def take_counts(self) -> tuple[int, int]:
+        """Since the last call: names asked for, and how many had no usable answer."""
+        counts = self._asked, self._failed
+        self._asked = self._failed = 0
+        return counts
 
     @property
     def due_s(self) -> float:
@@ -156,6 +158,7 @@ class Resolver:
     def _ask(self, targets: Sequence[Target], deadline_s: float) -> None:
         if not targets:
             return
+        self._asked += len(targets)
         for target, answer in self._lookup(targets, deadline_s).items():
             if isinstance(answer, Found):
                 self._take(target, answer)

@@ -69,6 +69,7 @@ def test_srv_leads_to_host_and_port_and_follows_the_records(
             server.add("_sip._udp.gw.example", "SRV", f"1 1 {ports[1]} one.gw.example.", ttl=1)
             moved = (Address("127.0.0.1", ports[1]),)
             until(lambda: leads_to(farm, "sip:gw.example") == moved, "the new record in use")
+            assert farm.metrics().total("ds_farm_dns_questions_total") >= 2
             ask(farm, second)
             assert "gw.example resolves to 127.0.0.1" in farm.log()
 

@@ -166,6 +166,7 @@ def test_what_is_due_alone_is_asked_for() -> None:
     assert names.take_asked() == ["a.example"]
     resolver.refresh(both)
     assert names.take_asked() == []
+    assert resolver.take_counts() == (3, 0)
 
 
 def test_pause_after_failures_doubles_up_to_a_minute() -> None:
@@ -179,8 +180,8 @@ def test_pause_after_failures_doubles_up_to_a_minute() -> None:
         names.now_s = resolver.due_s
         resolver.refresh(one)
     assert pauses == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
-    assert resolver.take_failed() == 7
-    assert resolver.take_failed() == 0
+    assert resolver.take_counts() == (7, 7)
+    assert resolver.take_counts() == (0, 0)
     names.answers["gw.example"] = found("192.0.2.1")
     names.now_s = resolver.due_s
     assert resolver.refresh(one).unknown == ()
