@@ -39,6 +39,7 @@ MODULES = [
     "ds_farm/proxy/_sender.pyx",
     "ds_farm/proxy/_relay.pyx",
     "ds_farm/proxy/_relay_request.pyx",
+    "ds_farm/proxy/_tm.pyx",
     "ds_farm/proxy/_core.pyx",
     "ds_farm/script/_plan.pyx",
     "ds_farm/script/_keys.pyx",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 import operator
 import re
 from collections.abc import Callable
 from typing import Any
 
-from ds_farm.cfg.texts import Value, number, regex, subst, substitution, text
+from ds_farm.cfg.texts import Replacement, Value, number, regex, substituted, text
 from ds_farm.proxy.codes import FAILED
+
+logger = logging.getLogger("ds_farm.routes")
 
 
 def truth(is_so: object) -> int:
@@ -88,22 +91,61 @@ def copy_avp(avps: Any, source: str, target: str, flags: str = "") -> int:
     return truth(values)
 
 
-def change_avp(avps: Any, name: str, change: str, value: Value) -> int:
-    """``avp_op``: another topmost value by ``operator``; -1 if there is none or it cannot be."""
-    values = avps.all(name)
-    result = ARITHMETIC[change](values[0], value) if values else None
-    if result is None:
+def change_avp(avps: Any, source: str, target: str, change: str, value: Value) -> int:
+    """``avp_op`` by ``operator[/flags]``; -1 if there is no value or it cannot be."""
+    operator, _, flags = change.partition("/")
+    return _made(avps, source, target, flags, lambda each: ARITHMETIC[operator](each, value))
+
+
+def subst_avp(
+    avps: Any,
+    source: str,
+    target: str,
+    how: str,
+    pattern: str,
+    replacement: Replacement,
+    flags: str,
+) -> int:
+    """``avp_subst``; -1 if nothing matches."""
+    return _made(
+        avps, source, target, how, lambda each: substituted(each, pattern, replacement, flags)
+    )
+
+
+def _made(
+    avps: Any, source: str, target: str, flags: str, make: Callable[[Value], Value]
+) -> int:  # fmt: skip
+    """The topmost value, with flag g every one, made another; in an AVP of its own if ``target`` is
+    another one, and then flag d deletes what it was made of.  NULL is none."""
+    values, is_every = avps.all(source), "g" in flags.lower()
+    made = [make(each) for each in (values if is_every else values[:1])]
+    if all(each is None for each in made):
         return FAILED
-    avps.put_all(name, [result, *values[1:]])
+    if target == source:
+        kept = [old if new is None else new for old, new in zip(values, made, strict=False)]
+        avps.put_all(source, kept + values[len(made) :])
+        return 1
+    if "d" in flags.lower():
+        rest = [old for old, new in zip(values, made, strict=False) if new is None]
+        avps.put_all(source, rest + values[len(made) :])
+    avps.put_all(target, [each for each in made if each is not None] + avps.all(target))
     return 1
 
 
-def subst_avp(avps: Any, name: str, expression: str) -> int:
-    """``avp_subst`` of the topmost value; -1 if nothing matches."""
-    values = avps.all(name)
-    if not values or not substitution(expression)[0].search(text(values[0])):
+def insert_avp(avps: Any, name: str, value: Value, index: Value) -> int:
+    """``avp_insert``: at a place counted from the topmost value, from the last one if negative."""
+    if value is None:
         return FAILED
-    avps.put_all(name, [subst(values[0], expression), *values[1:]])
+    values = avps.all(name)
+    values.insert(number(index), value)
+    avps.put_all(name, values)
+    return 1
+
+
+def print_avps(avps: Any) -> int:
+    """``avp_print``: all of them, in the log."""
+    for name in avps:
+        logger.info("$avp(%s) = %s", name, avps.all(name))
     return 1
 
 

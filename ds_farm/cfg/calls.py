@@ -13,7 +13,8 @@ from ds_farm.cfg.expressions import WORDS, Expressions, Failure
 from ds_farm.cfg.functions import FUNCTIONS, Function
 from ds_farm.cfg.modules import ELSEWHERE
 from ds_farm.cfg.parse import Node
-from ds_farm.cfg.pvars import NUMBER, Code, Unknown, avp_name, parse
+from ds_farm.cfg.pvars import NAMED, NUMBER, REFERENCE, Code, Unknown, avp_name, parse
+from ds_farm.cfg.texts import posix
 from ds_farm.cfg.tree import as_node, as_token, constant, quoted
 
 
@@ -72,7 +73,10 @@ class Calls(Expressions):
             self._note(token, f"{name}() means nothing here: {table.WITHOUT_EFFECT[name]}")
         if name == "is_myself":
             self._needs_myself = True
-        if function.code is not None:
+        if name == "loose_route" and self.follows_received:
+            code = "received_route(request)"
+            self._variables.note(code)
+        elif function.code is not None:
             try:
                 code = function.code(made)
             except ValueError as error:
@@ -118,19 +122,16 @@ class Calls(Expressions):
         if kind == table.ROUTE:
             return self._route_argument(str(token), literal, at)
         if kind == table.PATTERN:
-            self._pattern(literal, at)
+            self._check_pattern(literal, at)
+            return quoted(posix(literal))
+        if kind == table.WORD:
             return quoted(literal)
         if kind == table.SUBST:
-            try:
-                values.substitution(literal)
-            except ValueError as error:
-                self._problem(at, str(error))
-                raise Failure from None
-            return quoted(literal)
+            return self._substitution(literal, at)
         if kind in (table.CHECK, table.CHANGE):
             known = values.CHECKS if kind == table.CHECK else values.ARITHMETIC.keys()
             return self._operator_argument(literal, known, at)
-        return self._variable_argument(kind, literal, at)
+        return self._variable_argument(kind, literal, at, str(token))
 
     def _target(self, literal: str, at: Token) -> str:
         """The beginning of a call that assigns to a variable."""
@@ -147,6 +148,21 @@ class Calls(Expressions):
             return f"put(request, {quoted(plain[1:])}, "
         self._problem(at, f"expected $avp(...), $var(...), $ru or $du, got {literal!r}")
         raise Failure
+
+    def _substitution(self, literal: str, at: Token) -> str:
+        """``/pattern/replacement/flags`` as three arguments."""
+        try:
+            pattern, replacement, flags = values.parts_of_subst(literal)
+        except ValueError as error:
+            self._problem(at, str(error))
+            raise Failure from None
+        parts = [
+            str(part) if isinstance(part, int) else self._text(part, at).text
+            for part in values.replacement_parts(replacement, REFERENCE)
+        ] or ['""']
+        is_text = len(parts) == 1 and not parts[0].isdecimal()
+        code = parts[0] if is_text else f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+        return f"{quoted(pattern)}, {code}, {quoted(flags)}"
 
     def _operator_argument(self, literal: str, known: Iterable[str], at: Token) -> str:
         """``operator/value[/flags]``: a text with operator and flags, and the value."""
@@ -165,7 +181,7 @@ class Calls(Expressions):
         is_number = given[:2] != "s:" and re.fullmatch(r"-?\d{1,18}", plain)
         return f"{how}, {int(plain) if is_number else quoted(plain)}"
 
-    def _variable_argument(self, kind: str, literal: str, at: Token) -> str:
+    def _variable_argument(self, kind: str, literal: str, at: Token, function: str) -> str:
         """The name of a variable as an argument."""
         plain, _, flags = literal.strip().partition("/")
         try:
@@ -178,9 +194,24 @@ class Calls(Expressions):
             return quoted(literal)
         if kind == table.VALUE:
             return code.text
+        if kind == table.LISTED:
+            is_every = "g" in flags.lower() or function == "set_count"
+            several = NAMED.get(reference.name, (None, None))[1] if is_every else None
+            if several and reference.inner:
+                return several(self._variables.text(avp_name(reference.inner)).text)
+            return f"[{code.text}]"
         if reference.name != "avp" or not reference.inner:
             self._problem(at, f"expected an AVP, got {literal!r}")
             raise Failure
+        if kind == table.PAIR:
+            target, _, flags = flags.partition("/")
+            other = parse(target) if target.startswith("$avp(") else None
+            if target and (other is None or not other.inner):
+                self._problem(at, f"expected $avp(from)/$avp(to)/flags, got {literal!r}")
+                raise Failure
+            to = other.inner if other and other.inner else reference.inner
+            names = quoted(avp_name(reference.inner)), quoted(avp_name(to))
+            return f"{names[0]}, {names[1]}, {quoted(flags)}"
         return quoted(avp_name(reference.inner)) + (f", {quoted(flags)}" if flags else "")
 
     def _route_argument(self, function: str, literal: str, at: Token) -> str:

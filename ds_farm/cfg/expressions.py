@@ -100,6 +100,7 @@ class Expressions:
         self._is_called = False
         self._exits = False
         self._keeps = False
+        self.follows_received = False
         self._needs_myself = False
 
     # -- problems
@@ -311,13 +312,16 @@ class Expressions:
         self._variables.used.add(function)
         return f"{function}({left}, {pattern})"
 
-    def _pattern(self, literal: str, at: Token) -> str:
-        """The name of a compiled regular expression."""
+    def _check_pattern(self, literal: str, at: Token) -> None:
         try:
             values.regex(literal)
         except re.error as error:
             self._problem(at, f"{literal!r} is no regular expression: {error}")
             raise Failure from None
+
+    def _pattern(self, literal: str, at: Token) -> str:
+        """The name of a compiled regular expression."""
+        self._check_pattern(literal, at)
         self._variables.used.add("regex")
         return self._patterns.setdefault(literal, f"_PATTERN_{len(self._patterns) + 1}")
 

@@ -55,15 +55,78 @@ def has_option(arguments: list[str]) -> str:
     return f"truth(has_param({options}, {arguments[1]}, ','))"
 
 
-def branch_flag(method: str) -> Callable[[list[str]], str]:
-    """``(flag)``, ``(0, flag)``: of the first branch, so of the message as it is sent first."""
+def own_flag(method: str, prefix: str) -> Callable[[list[str]], str]:
+    """``(flag)``, and of branches ``(0, flag)``: of the first one, so of the message as it is sent
+    first.  The prefix tells them from flags of messages."""
 
     def code(arguments: list[str]) -> str:
         if len(arguments) > 1 and _constant(arguments[0]) != "0":
             raise ValueError("flags of other branches than 0 are not there")
-        return f"request.{method}({_joined(quoted('branch '), arguments[-1])})"
+        return f"request.{method}({_joined(quoted(prefix), arguments[-1])})"
 
     return code
+
+
+def relay(arguments: list[str]) -> str:
+    """``([proxy,] [flags])``; a proxy is reached over UDP, by its address."""
+    for constant in map(_constant, arguments):
+        if constant is None or "$" in constant or not ("." in constant or ":" in constant):
+            continue
+        place = constant.strip().removeprefix("sip:").removeprefix("udp:")
+        if not re.fullmatch(r"([\d.]+|\[[\da-fA-F:.]+\])(:\d{1,5})?", place):
+            raise ValueError(f"expected an address such as udp:192.0.2.1:5060, got {constant!r}")
+    return f"request.t_relay({', '.join(arguments)})"
+
+
+def local_replied(arguments: list[str]) -> str:
+    if _constant(arguments[0]) not in ("all", "last"):
+        raise ValueError(f"expected all or last, got {_constant(arguments[0])!r}")
+    return f"request.t_local_replied({arguments[0]})"
+
+
+def replace(options: str) -> Callable[[list[str]], str]:
+    def code(arguments: list[str]) -> str:
+        return f"replace_text({', '.join(filter(None, ['request', *arguments, options]))})"
+
+    return code
+
+
+def append_text(options: str) -> Callable[[list[str]], str]:
+    def code(arguments: list[str]) -> str:
+        return f"append_text({', '.join(filter(None, ['request', *arguments, options]))})"
+
+    return code
+
+
+def validate(arguments: list[str]) -> str:
+    """``([flags[, result]])``."""
+    if len(arguments) < 2:
+        return f"verdict({', '.join(['request', *arguments])})"
+    flags, target = arguments
+    return f"explained(verdict(request, {flags}), lambda why: {target}why))"
+
+
+PUSHED_TO = {
+    "$ru": "ru", "$ru/username": "username", "$ru/domain": "domain", "$du": "du", "$br": "br",
+}  # fmt: skip
+"""Destinations of avp_pushto."""
+
+
+def push_to(arguments: list[str]) -> str:
+    where = PUSHED_TO.get(_constant(arguments[0]) or "")
+    if where is None:
+        raise ValueError(f"expected one of {', '.join(PUSHED_TO)}, got {_constant(arguments[0])!r}")
+    return f"push_to(request, {quoted(where)}, {arguments[1]})"
+
+
+def flagged(arguments: list[str]) -> str:
+    """``operator[/flags], value`` of avp_op, with the flags that stand after its AVPs."""
+    how, _, value = arguments[1].partition(", ")
+    flags = _constant(arguments[0].rpartition(", ")[2]) or ""
+    if not flags:
+        return arguments[1]
+    known = _constant(how) or ""
+    return f"{quoted(known + flags if '/' in known else f'{known}/{flags}')}, {value}"
 
 
 def rand_event(arguments: list[str]) -> str:
@@ -143,11 +206,11 @@ def is_in_list(arguments: list[str]) -> str:
 
 
 def reply(method: str) -> Callable[[list[str]], str]:
-    """``(code, reason)``."""
+    """``(code, reason)``, and a body."""
 
     def code(arguments: list[str]) -> str:
-        status, reason = (_constant(each) for each in arguments)
-        if status is None or reason is None:
+        status, *others = (_constant(each) for each in arguments)
+        if status is None or None in others:
             return f"answered(request.{method}, {', '.join(arguments)})"
         if not (status.isdecimal() and 100 <= int(status) <= 699):
             raise ValueError(f"{status!r} is no status code from 100 to 699")

@@ -22,13 +22,16 @@ BACKGROUND = frozenset({"local", "event", "timer", "startup"})
 MESSAGE = REQUEST | FAILURE | BRANCH | REPLY
 EVERYWHERE = MESSAGE | BACKGROUND
 
-PLAIN, NAME, VALUE, AVP, PATTERN, ROUTE, SUBST, CHECK, CHANGE, SOCKET, TARGET = (
-    "plain", "name", "value", "avp", "pattern", "route", "subst", "check", "change", "socket",
-    "target",
+PLAIN, WORD, NAME, VALUE, AVP, PAIR, LISTED = (
+    "plain", "word", "name", "value", "avp", "pair", "listed",
 )  # fmt: skip
-"""Kinds of arguments: a text with its variables filled in; the name of a variable; its value; an
-AVP to change; a regular expression; a route; /a/b/; ``operator/value[/flags]`` of avp_check, of
-avp_op; a socket of ours; the variable that the next argument goes to."""
+PATTERN, ROUTE, SUBST, CHECK, CHANGE, SOCKET, TARGET = (
+    "pattern", "route", "subst", "check", "change", "socket", "target",
+)  # fmt: skip
+"""Kinds of arguments: a text with its variables filled in; a constant; the name of a variable; its
+value; an AVP to change; ``$avp(from)[/$avp(to)[/flags]]``; all values of a variable; a regular
+expression; a route; /a/b/; ``operator/value[/flags]`` of avp_check, of avp_op; a socket of ours;
+the variable that a result goes to, as the beginning of a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,9 @@ FUNCTIONS: dict[str, Function] = {
     "setflag": Function((), 1, 1),
     "resetflag": Function((), 1, 1),
     "isflagset": Function((), 1, 1),
-    "setbflag": Function((), 1, 2, code=forms.branch_flag("setflag")),
-    "resetbflag": Function((), 1, 2, code=forms.branch_flag("resetflag")),
-    "isbflagset": Function((), 1, 2, code=forms.branch_flag("isflagset")),
+    "setbflag": Function((), 1, 2, code=forms.own_flag("setflag", "branch ")),
+    "resetbflag": Function((), 1, 2, code=forms.own_flag("resetflag", "branch ")),
+    "isbflagset": Function((), 1, 2, code=forms.own_flag("isflagset", "branch ")),
     "rewriteuri": Function((), 1, 1),
     "seturi": Function((), 1, 1, method="rewriteuri"),
     "rewritehost": Function((), 1, 1),
@@ -98,6 +101,17 @@ FUNCTIONS: dict[str, Function] = {
     "is_blacklisted": Function((), 1, 2),
     "update_stat": Function((), 2, 2, EVERYWHERE),
     "reset_stat": Function((), 1, 1, EVERYWHERE),
+    "setsflag": Function((), 1, 1, code=forms.own_flag("setflag", "script ")),
+    "resetsflag": Function((), 1, 1, code=forms.own_flag("resetflag", "script ")),
+    "issflagset": Function((), 1, 1, code=forms.own_flag("isflagset", "script ")),
+    "xdbg": Function((), 1, 1, EVERYWHERE, code=lambda a: f'log_line("L_DBG", {a[0]})'),
+    "setdsthost": Function((), 1, 1, code=lambda a: f"put_host(request, host={a[0]})"),
+    "setdstport": Function((), 1, 1, code=lambda a: f"put_host(request, port={a[0]})"),
+    "construct_uri": Function(
+        (), 6, 6, kinds=(*[PLAIN] * 5, TARGET),
+        code=lambda a: f"{a[5]}uri_of({', '.join(a[:5])}))",
+    ),
+    "script_trace": Function((), 0, 3, code=lambda a: "1"),
     # maxfwd
     "mf_process_maxfwd_header": Function(("maxfwd",), 1, 1, REQUEST, is_number=(0,)),
     "is_maxfwd_lt": Function(("maxfwd",), 1, 1, code=forms.is_maxfwd_lt),
@@ -110,7 +124,7 @@ FUNCTIONS: dict[str, Function] = {
         ("signaling", "sl"), 2, 2, REQUEST | FAILURE, is_number=(0,), code=forms.reply("send_reply")
     ),
     # tm
-    "t_relay": Function(("tm",), 0, 2, REQUEST | FAILURE),
+    "t_relay": Function(("tm",), 0, 2, REQUEST | FAILURE, code=forms.relay),
     "t_newtran": Function(("tm",), 0, 0, REQUEST),
     "t_reply": Function(
         ("tm",), 2, 2, REQUEST | FAILURE, is_number=(0,), code=forms.reply("t_reply")
@@ -118,15 +132,32 @@ FUNCTIONS: dict[str, Function] = {
     "t_on_failure": Function(("tm",), 1, 1, kinds=(ROUTE,)),
     "t_on_reply": Function(("tm",), 1, 1, kinds=(ROUTE,)),
     "t_on_branch": Function(("tm",), 1, 1, kinds=(ROUTE,)),
-    "t_check_status": Function(("tm",), 1, 1, FAILURE | REPLY),
+    "t_check_status": Function(("tm",), 1, 1, kinds=(PATTERN,)),
+    "t_local_replied": Function(("tm",), 1, 1, FAILURE, kinds=(WORD,), code=forms.local_replied),
+    "t_reply_with_body": Function(
+        ("tm",), 3, 3, REQUEST | FAILURE, is_number=(0,), code=forms.reply("t_reply_with_body")
+    ),
+    "t_flush_flags": Function(("tm",), 0, 0, code=lambda a: "1"),
     "t_was_cancelled": Function(("tm",), 0, 0, REQUEST | FAILURE | REPLY),
     "t_check_trans": Function(("tm",), 0, 0, MESSAGE),
     # rr
     "record_route": Function(("rr",), 0, 1, REQUEST | FAILURE | BRANCH),
+    "record_route_preset": Function(
+        ("rr",), 1, 1, REQUEST | FAILURE | BRANCH,
+        code=lambda a: f"preset_route(request, {a[0]})",
+    ),
     "loose_route": Function(("rr",), 0, 0, REQUEST),
     "add_rr_param": Function(("rr",), 1, 1, REQUEST | FAILURE | BRANCH),
-    "check_route_param": Function(("rr",), 1, 1),
+    "check_route_param": Function(("rr",), 1, 1, kinds=(PATTERN,)),
     "is_direction": Function(("rr",), 1, 1),
+    # path
+    "add_path": Function(
+        ("path",), 0, 1, REQUEST, code=lambda a: f"add_path({', '.join(['request', *a])})"
+    ),
+    "add_path_received": Function(
+        ("path",), 0, 1, REQUEST,
+        code=lambda a: f"add_path({', '.join(['request', *a])}, received=True)",
+    ),
     # sipmsgops, textops, uri
     "is_method": Function(("sipmsgops", "textops"), 1, 1, MESSAGE | LOCAL),
     "has_totag": Function(("sipmsgops", "uri", "textops"), 0, 0),
@@ -146,10 +177,61 @@ FUNCTIONS: dict[str, Function] = {
         code=lambda a: "request.append_to_reply(date_line())",
     ),
     "list_hdr_has_option": Function(("sipmsgops",), 2, 2, code=forms.has_option),
+    "list_hdr_add_option": Function(
+        ("sipmsgops",), 2, 2, code=lambda a: f"add_option(request, {a[0]}, {a[1]})"
+    ),
+    "list_hdr_remove_option": Function(
+        ("sipmsgops",), 2, 2, code=lambda a: f"remove_option(request, {a[0]}, {a[1]})"
+    ),
+    "append_urihf": Function(
+        ("sipmsgops", "textops"), 2, 2, REQUEST | FAILURE | BRANCH,
+        code=lambda a: f"request.append_hf({a[0]} + request.ou + {a[1]})",
+    ),
+    "is_privacy": Function(
+        ("sipmsgops", "textops"), 1, 1, code=lambda a: f"truth(has_privacy(request, {a[0]}))"
+    ),
+    "is_audio_on_hold": Function(
+        ("sipmsgops", "textops"), 0, 0, code=lambda a: "truth(is_audio_on_hold(request))"
+    ),
+    "strip_body": Function(
+        ("sipmsgops", "textops"), 0, 1,
+        code=lambda a: f"strip_body({', '.join(['request', *a])})",
+    ),
+    "remove_body_part": Function(
+        ("sipmsgops",), 0, 1, code=lambda a: f"strip_body({', '.join(['request', *a])})"
+    ),
+    "sipmsg_validate": Function(
+        ("sipmsgops",), 0, 2, kinds=(PLAIN, TARGET), code=forms.validate
+    ),
     "is_present_hf": Function(("sipmsgops", "textops"), 1, 1),
     "append_to_reply": Function(("sipmsgops", "textops"), 1, 1),
     "search": Function(("textops",), 1, 1, kinds=(PATTERN,)),
     "search_body": Function(("textops",), 1, 1, kinds=(PATTERN,)),
+    "search_append": Function(("textops",), 2, 2, kinds=(PATTERN,), code=forms.append_text("")),
+    "search_append_body": Function(
+        ("textops",), 2, 2, kinds=(PATTERN,), code=forms.append_text("in_body=True")
+    ),
+    "replace": Function(("textops",), 2, 2, kinds=(PATTERN,), code=forms.replace("")),
+    "replace_all": Function(
+        ("textops",), 2, 2, kinds=(PATTERN,), code=forms.replace("every=True")
+    ),
+    "replace_body": Function(
+        ("textops",), 2, 2, kinds=(PATTERN,), code=forms.replace("in_body=True")
+    ),
+    "replace_body_all": Function(
+        ("textops",), 2, 2, kinds=(PATTERN,), code=forms.replace("in_body=True, every=True")
+    ),
+    "replace_body_atonce": Function(
+        ("textops",), 2, 2, kinds=(PATTERN,),
+        code=forms.replace("in_body=True, every=True, is_one=True"),
+    ),
+    "subst": Function(
+        ("textops",), 1, 1, kinds=(SUBST,), code=lambda a: f"subst_message(request, {a[0]})"
+    ),
+    "subst_body": Function(
+        ("textops",), 1, 1, kinds=(SUBST,),
+        code=lambda a: f"subst_message(request, {a[0]}, in_body=True)",
+    ),
     "subst_uri": Function(
         ("textops",), 1, 1, kinds=(SUBST,), code=lambda a: f"subst_uri(request, {a[0]})"
     ),
@@ -170,6 +252,8 @@ FUNCTIONS: dict[str, Function] = {
     "ruri_del_param": Function(
         ("sipmsgops",), 1, 1, code=lambda a: forms.new_uri(f"with_params(request.ru, {a[0]})")
     ),
+    "ruri_tel2sip": Function(("sipmsgops",), 0, 0, code=lambda a: "tel2sip(request)"),
+    "tel2sip": Function(("uri",), 0, 0, code=lambda a: "tel2sip(request)"),
     "is_uri_user_e164": Function(
         ("uri", "sipmsgops"), 1, 1,
         code=lambda a: f"truth(regex(r'^\\+\\d{{2,15}}$').search(text(uri_part({a[0]}, 'user'))))",
@@ -209,14 +293,30 @@ FUNCTIONS: dict[str, Function] = {
         code=lambda a: f"check_avp(request.avp, {a[0]}, {a[1]})",
     ),
     "avp_op": Function(
-        ("avpops",), 2, 2, EVERYWHERE, kinds=(AVP, CHANGE),
-        code=lambda a: f"change_avp(request.avp, {a[0]}, {a[1]})",
+        ("avpops",), 2, 2, EVERYWHERE, kinds=(PAIR, CHANGE),
+        code=lambda a: f"change_avp(request.avp, {a[0].rpartition(', ')[0]}, {forms.flagged(a)})",
     ),
     "avp_subst": Function(
-        ("avpops",), 2, 2, EVERYWHERE, kinds=(AVP, SUBST),
+        ("avpops",), 2, 2, EVERYWHERE, kinds=(PAIR, SUBST),
         code=lambda a: f"subst_avp(request.avp, {a[0]}, {a[1]})",
     ),
+    "avp_insert": Function(
+        ("avpops",), 3, 3, EVERYWHERE, kinds=(AVP,),
+        code=lambda a: f"insert_avp(request.avp, {', '.join(a)})",
+    ),
+    "avp_print": Function(("avpops",), 0, 0, EVERYWHERE, code=lambda a: "print_avps(request.avp)"),
+    "avp_pushto": Function(
+        ("avpops",), 2, 2, REQUEST | FAILURE | BRANCH, kinds=(WORD, LISTED), code=forms.push_to
+    ),
     # cfgutils
+    "set_count": Function(
+        ("cfgutils",), 2, 2, EVERYWHERE, kinds=(LISTED, TARGET),
+        code=lambda a: f"{a[1]}len({a[0]}))",
+    ),
+    "ts_usec_delta": Function(
+        ("cfgutils",), 5, 5, EVERYWHERE, kinds=(*[PLAIN] * 4, TARGET),
+        code=lambda a: f"{a[4]}usec_delta({', '.join(a[:4])}))",
+    ),
     "rand_event": Function(("cfgutils",), 0, 1, EVERYWHERE, code=forms.rand_event),
     "sleep": Function(("cfgutils",), 1, 1, code=lambda a: f"pause(number({a[0]}))"),
     "usleep": Function(("cfgutils",), 1, 1, code=lambda a: f"pause(number({a[0]}) / 1000000)"),
@@ -227,6 +327,8 @@ OLDER = {
     "setduri": "setdsturi", "resetduri": "resetdsturi", "isduriset": "isdsturiset",
     "seth": "sethost", "setbranchflag": "setbflag", "resetbranchflag": "resetbflag",
     "isbranchflagset": "isbflagset", "force_local_rport": "add_local_rport",
+    "setscriptflag": "setsflag", "resetscriptflag": "resetsflag",
+    "isscriptflagset": "issflagset", "sip_validate": "sipmsg_validate",
     "pv_printf": "avp_printf", "setuserpass": "rewriteuserpass", "setup": "rewriteuserpass",
 }  # fmt: skip
 """Other spellings of functions of the core."""
@@ -236,7 +338,9 @@ for _name, _same in OLDER.items():
     FUNCTIONS[_name] = replace(_function, method=_function.method or _same)
 
 WITHOUT_EFFECT = {
-    name: "our Via has no rport, answers come to the port that it names"
-    for name in ("add_local_rport", "force_local_rport")
+    "add_local_rport": "our Via has no rport, answers come to the port that it names",
+    "force_local_rport": "our Via has no rport, answers come to the port that it names",
+    "script_trace": "a translated script has no actions to trace",
+    "t_flush_flags": "flags are the transaction's at once",
 }
 """Functions that are called in vain, and why."""

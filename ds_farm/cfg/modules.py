@@ -48,31 +48,23 @@ ELSEWHERE = {
             "do_routing route_to_carrier route_to_gw use_next_gw is_from_gw goes_to_gw "
             "dr_is_gw dr_match dr_disable"
         ),
-        "path": "add_path add_path_received",
         "permissions": (
             "allow_trusted check_address check_source_address allow_routing "
             "get_source_group allow_register allow_uri"
         ),
         "topology_hiding": "topology_hiding topology_hiding_match",
         "uac": "uac_replace_from uac_replace_to uac_auth uac_inc_cseq",
-        "avpops": (
-            "avp_db_query avp_db_load avp_db_store avp_print avp_pushto avp_db_delete "
-            "avp_insert avp_subst_pv"
-        ),
-        "textops": (
-            "subst subst_body replace replace_all replace_body search_append "
-            "search_append_body replace_body_all replace_body_atonce"
-        ),
+        "avpops": ("avp_db_query avp_db_load avp_db_store avp_db_delete avp_subst_pv"),
         "tm": (
-            "t_local_replied t_cancel_branch t_uac_dlg t_flush_flags t_replicate "
+            "t_cancel_branch t_uac_dlg t_replicate "
             "t_write_req t_write_unix t_add_hdrs t_inject_branches "
             "t_wait_for_new_branches t_wait_no_more_branches t_add_cancel_reason "
-            "t_reply_with_body t_reply_by_callid t_anycast_replicate t_new_request"
+            "t_reply_by_callid t_anycast_replicate t_new_request"
         ),
         "cfgutils": (
             "rand_set_prob get_static_lock release_static_lock check_time_rec abort "
             "pkg_status shm_status rand_reset_prob rand_get_prob strings_share_lock "
-            "ts_usec_delta get_accurate_time shuffle_avps set_count set_select_weight"
+            "get_accurate_time shuffle_avps set_select_weight"
         ),
         "ratelimit": "rl_check rl_dec_count",
         "pike": "pike_check_req",
@@ -82,23 +74,17 @@ ELSEWHERE = {
             "assert cache_store cache_fetch cache_remove cache_add cache_sub "
             "cache_counter_fetch cache_raw_query send serialize_branches next_branches "
             "remove_branch set_advertised_address set_advertised_port force_tcp_alias "
-            "add_tcp_alias setdsthost setdstport "
-            "setsflag resetsflag issflagset setscriptflag resetscriptflag "
-            "isscriptflagset xdbg raise_event unsubscribe_event construct_uri "
-            "get_timestamp script_trace async launch setdebug"
+            "add_tcp_alias raise_event unsubscribe_event get_timestamp async launch setdebug"
         ),
-        "rr": "record_route_preset",
         "sipmsgops": (
             "codec_exists codec_exists_re codec_delete codec_delete_re "
             "codec_delete_except_re codec_delete_clock codec_move_up codec_move_up_re "
             "codec_move_up_clock codec_move_down codec_move_down_re "
-            "codec_move_down_clock stream_exists stream_delete add_body_part "
-            "remove_body_part get_updated_body_part append_urihf is_privacy "
-            "is_audio_on_hold sip_validate list_hdr_add_option list_hdr_remove_option "
-            "ruri_tel2sip sip_to_json has_body_part"
+            "codec_move_down_clock stream_exists stream_delete add_body add_body_part "
+            "get_updated_body_part filter_body sip_to_json has_body_part"
         ),
         "uri": (
-            "tel2sip does_uri_exist check_to check_from get_auth_id aaa_does_uri_exist "
+            "does_uri_exist check_to check_from get_auth_id aaa_does_uri_exist "
             "db_check_to db_get_auth_id"
         ),
         "dispatcher": "ds_push_script_attrs ds_get_script_attrs",

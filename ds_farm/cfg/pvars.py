@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ds_farm.cfg.tree import quoted, without_texts
-from ds_farm.cfg.values import TRANSFORMATIONS, substitution
+from ds_farm.cfg.values import TRANSFORMATIONS, parts_of_subst
 
 MOST_TRANSFORMATIONS = 20
 
@@ -25,7 +25,7 @@ REFERENCE = re.compile(
 )
 """A variable within a text, or ``$$``.  Possessive: what does not match costs no second look."""
 
-_CALLED = re.compile(r"(?<![\w.])([a-z_]+)\(")
+_CALLED = re.compile(r"(?<![\w.])([a-z_][a-z0-9_]*)\(")
 _HEAD = re.compile(r"\s*([\w.]+|\?)")
 _INDEX = re.compile(r"\s*\[\s*(\*|-?\d{1,9}|\$.+?)\s*\]")
 _TRANSFORMATION = re.compile(r"\s*\{\s*([\w.]+)\s*((?:,[^{}]*(?:\{[^{}]*\}[^{}]*)*)?)\}")
@@ -110,7 +110,7 @@ def check_transformation(name: str, arguments: tuple[str, ...], text: str) -> No
         raise Unknown(f"{text}: {{{name}}} takes {_count(least, most)}, got {len(arguments)}")
     if name == "re.subst":
         try:
-            substitution(arguments[0])
+            parts_of_subst(arguments[0])
         except ValueError as error:
             raise Unknown(f"{text}: {error}") from None
 

@@ -59,6 +59,9 @@ class Settings:
     modules: set[str] = field(default_factory=set)
     aliases: list[str] = field(default_factory=list)
     most_loops: int = MOST_LOOPS
+    follows_received: bool = False
+    """loose_route() goes by the ``received`` of our own Route (use_received of module path)."""
+
     problems: list[ScriptProblem] = field(default_factory=list)
     notes: list[ScriptProblem] = field(default_factory=list)
 
@@ -223,6 +226,8 @@ class Reader:
             self._dispatcher(name, value, at)
         elif module == "tm":
             self._tm(name, value, at)
+        elif (module, name) == ("path", "use_received"):
+            self.settings.follows_received = value not in (0, "0")
         elif (module, name) in _PARAMETERS:
             section, key = _PARAMETERS[module, name]
             self._put(section, key, f"{value:04}" if key == "mode" else value, at)

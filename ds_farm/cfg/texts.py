@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TypeAlias
 
 Value: TypeAlias = str | int | None
+
+_BREAKS = {"n": "\n", "r": "\r", "t": "\t"}
 
 _POSIX = {
     "[:digit:]": "0-9", "[:alpha:]": "a-zA-Z", "[:alnum:]": "a-zA-Z0-9", "[:space:]": r"\s",
@@ -56,9 +58,14 @@ def regex(pattern: str) -> re.Pattern[str]:
 
     :raises re.error: if it is none
     """
+    return re.compile(posix(pattern), re.IGNORECASE | re.DOTALL)
+
+
+def posix(pattern: str) -> str:
+    """A POSIX extended regular expression as Python writes it."""
     for name, inside in _POSIX.items():
         pattern = pattern.replace(name, inside)
-    return re.compile(pattern, re.IGNORECASE | re.DOTALL)
+    return pattern
 
 
 # -- URIs
@@ -172,6 +179,83 @@ def nameaddr(value: Value, part: str) -> Value:
     return found[part].strip('"') or None
 
 
+# -- /pattern/replacement/flags, as sed has it
+
+Replacement: TypeAlias = str | tuple[str | int, ...]
+"""A text, or texts and numbers of groups."""
+
+
+def parts_of_subst(expression: str) -> tuple[str, str, str]:
+    """Pattern, replacement and flags of ``/a/b/flags``; the first character separates.
+
+    :raises ValueError: if it is none
+    """
+    mark = expression[:1]
+    parts = re.split(rf"(?<!\\){re.escape(mark)}", expression[1:]) if mark else []
+    if len(parts) != 3:
+        raise ValueError(f"expected /pattern/replacement/flags, got {expression!r}")
+    pattern, replacement, flags = parts
+    groups = subst_pattern(pattern, flags).groups
+    for part in replacement_parts(replacement):
+        if isinstance(part, int) and part > groups:
+            raise ValueError(f"{pattern!r} has {groups} groups, there is no \\{part}")
+    return pattern, replacement, flags
+
+
+@lru_cache(maxsize=256)
+def subst_pattern(pattern: str, flags: str) -> re.Pattern[str]:
+    """The compiled pattern.
+
+    :raises ValueError: if it is no regular expression
+    """
+    options = re.DOTALL if "s" in flags else re.MULTILINE
+    try:
+        return re.compile(posix(pattern), options | (re.IGNORECASE if "i" in flags else 0))
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+
+
+def replacement_parts(
+    replacement: str, whole: re.Pattern[str] | None = None
+) -> Iterator[str | int]:
+    """Its texts, and the numbers of groups between them; what ``whole`` matches stays as it is."""
+    plain = ""
+    tokens = r"\\(?P<escaped>[\s\S])|[^\\$]+|[\s\S]"
+    pattern = re.compile(rf"{whole.pattern}|{tokens}" if whole else tokens)
+    for found in pattern.finditer(replacement):
+        escaped = found["escaped"]
+        if escaped is not None and escaped.isdecimal() and escaped.isascii():
+            if plain:
+                yield plain
+            yield int(escaped)
+            plain = ""
+        else:
+            plain += found[0] if escaped is None else _BREAKS.get(escaped, escaped)
+    if plain:
+        yield plain
+
+
+def _filled(found: re.Match[str], replacement: Replacement) -> str:
+    if isinstance(replacement, str):
+        return replacement
+    return "".join((found[part] or "") if isinstance(part, int) else part for part in replacement)
+
+
+def substituted(value: Value, pattern: str, replacement: Replacement, flags: str) -> str | None:
+    """The text with what it is replaced by; None if nothing matches."""
+    result, count = subst_pattern(pattern, flags).subn(
+        lambda found: _filled(found, replacement), text(value), 0 if "g" in flags else 1
+    )
+    return result if count else None
+
+
+def subst(value: Value, expression: str) -> str:
+    """``{re.subst,/a/b/flags}``."""
+    pattern, replacement, flags = parts_of_subst(expression)
+    result = substituted(value, pattern, tuple(replacement_parts(replacement)), flags)
+    return text(value) if result is None else result
+
+
 # -- transformations of {class.name,arguments}
 
 
@@ -186,32 +270,6 @@ def select(value: Value, index: Value, separator: str) -> Value:
     """One of the fields between separators, from the end if ``index`` is negative; "" if there is
     none."""
     return text(at(text(value).split(separator or ","), number(index)))
-
-
-def subst(value: Value, expression: str) -> str:
-    """``/pattern/replacement/flags`` with flags g and i."""
-    pattern, replacement, flags = substitution(expression)
-    return pattern.sub(replacement, text(value), 0 if "g" in flags else 1)
-
-
-@lru_cache(maxsize=256)
-def substitution(expression: str) -> tuple[re.Pattern[str], str, str]:
-    """Pattern, replacement and flags of ``/a/b/flags``; the first character separates.
-
-    :raises ValueError: if it is none
-    """
-    mark = expression[:1]
-    parts = re.split(rf"(?<!\\){re.escape(mark)}", expression[1:]) if mark else []
-    if len(parts) != 3:
-        raise ValueError(f"expected /pattern/replacement/flags, got {expression!r}")
-    pattern, replacement, flags = parts
-    for name, inside in _POSIX.items():
-        pattern = pattern.replace(name, inside)
-    options = re.IGNORECASE if "i" in flags else re.NOFLAG
-    try:
-        return re.compile(pattern, options), re.sub(r"\\(\d)", r"\\g<\1>", replacement), flags
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
 
 
 def ip(value: Value, part: str) -> Value:

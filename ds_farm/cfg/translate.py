@@ -65,6 +65,7 @@ def _translate(source: Source, instead: Sequence[str] | None) -> Translation:
         found = Sockets(list(instead), found.tags, are_given=True)
     settings.sections["farm"]["socket"] = found.texts
     compiler = Compiler(source, settings.most_loops, found, settings.partitions())
+    compiler.follows_received = settings.follows_received
     routes = [each for each in items if _is_route(each)]
     module = compiler.compile(routes, settings.modules, [*found.places(), *settings.aliases])
     if compiler.subscribers:

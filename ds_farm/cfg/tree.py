@@ -10,7 +10,7 @@ from lark import Token, Tree
 from ds_farm.cfg.parse import Node
 
 _LITERAL = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "a": "\a", "0": "\0"}
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "a": "\a"}
 
 
 def unquoted(token: str) -> str:

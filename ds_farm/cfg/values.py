@@ -24,16 +24,33 @@ from ds_farm.cfg.avps import (
     copy_avp,
     divide,
     drop_avp,
+    insert_avp,
     matches,
     modulo,
+    print_avps,
     push_avp,
     replace_avp,
     set_avp,
     subst_avp,
     truth,
 )
+from ds_farm.cfg.headers import (
+    VERDICTS,
+    add_option,
+    add_path,
+    has_privacy,
+    is_audio_on_hold,
+    preset_route,
+    received_route,
+    remove_option,
+    strip_body,
+    tel2sip,
+    verdict,
+)
+from ds_farm.cfg.subst import append_text, replace_text, subst_message, subst_user
 from ds_farm.cfg.texts import (
     TRANSFORMATIONS,
+    Replacement,
     Value,
     at,
     first,
@@ -41,10 +58,12 @@ from ds_farm.cfg.texts import (
     nameaddr,
     number,
     param,
+    parts_of_subst,
     printed,
     regex,
+    replacement_parts,
     subst,
-    substitution,
+    substituted,
     text,
     transform,
     uri_param,
@@ -57,7 +76,11 @@ __all__ = [
     "ARITHMETIC",
     "CHECKS",
     "TRANSFORMATIONS",
+    "VERDICTS",
     "Value",
+    "add_option",
+    "add_path",
+    "append_text",
     "at",
     "change_avp",
     "check_avp",
@@ -66,24 +89,39 @@ __all__ = [
     "drop_avp",
     "first",
     "has_param",
+    "has_privacy",
+    "insert_avp",
+    "is_audio_on_hold",
     "matches",
     "modulo",
     "nameaddr",
     "number",
     "param",
+    "parts_of_subst",
+    "preset_route",
+    "print_avps",
     "printed",
     "push_avp",
+    "received_route",
     "regex",
+    "remove_option",
     "replace_avp",
+    "replace_text",
+    "replacement_parts",
     "set_avp",
+    "strip_body",
     "subst",
     "subst_avp",
-    "substitution",
+    "subst_message",
+    "subst_user",
+    "substituted",
+    "tel2sip",
     "text",
     "transform",
     "truth",
     "uri_param",
     "uri_part",
+    "verdict",
     "with_params",
 ]  # fmt: skip
 """Of the files beside this one; scripts import all from here."""
@@ -206,10 +244,10 @@ def socket_part(request: Any, part: str) -> Value:
     return {"ip": request.Ri, "port": request.Rp, "proto": "udp"}.get(part)
 
 
-def answered(reply: Callable[[Any, str], int], code: Value, reason: Value) -> int:
+def answered(reply: Callable[..., int], code: Value, *texts: Value) -> int:
     """An answer whose code only the message decides; -1 if it is none."""
     try:
-        return reply(code, text(reason))
+        return reply(code, *map(text, texts))
     except (ValueError, TypeError) as error:
         logger.warning("%s", error)
         return FAILED
@@ -236,24 +274,57 @@ def put(request: Any, attribute: str, value: Value) -> int:
     return 1
 
 
-def subst_uri(request: Any, expression: str) -> int:
+def subst_uri(request: Any, pattern: str, replacement: Replacement, flags: str) -> int:
     """Of the Request-URI; -1 if nothing matches."""
-    if not substitution(expression)[0].search(request.ru):
-        return FAILED
-    return put(request, "ru", subst(request.ru, expression))
+    result = substituted(request.ru, pattern, replacement, flags)
+    return FAILED if result is None else put(request, "ru", result)
 
 
-def subst_user(request: Any, expression: str) -> int:
-    """Of its user; -1 if nothing matches."""
-    user = text(uri_part(request.ru, "user"))
-    if not substitution(expression)[0].search(user):
+def push_to(request: Any, where: str, values: list[Value]) -> int:
+    """``avp_pushto``: into ``ru``, its ``username`` or ``domain``, or ``du``; ``br``: a branch for
+    each, which are also what follows a first ``ru``.  -1 without a value that will do."""
+    writers: dict[str, Callable[[str], int]] = {
+        "ru": lambda each: put(request, "ru", each),
+        "du": lambda each: put(request, "du", each),
+        "username": request.rewriteuser,
+        "domain": request.rewritehost,
+        "br": request.append_branch,
+    }
+    given = [text(each) for each in values if each is not None]
+    if not given:
         return FAILED
-    return int(request.rewriteuser(subst(user, expression)))
+    done = int(writers[where](given[0]))
+    if where in ("ru", "br"):
+        for each in given[1:]:
+            request.append_branch(each)
+    return done
+
+
+def put_host(request: Any, host: Value = None, port: Value = None) -> int:
+    """``setdsthost`` and ``setdstport``: of ``$du``, or of one that is made of the Request-URI."""
+    uri = text(request.du or request.ru)
+    name = text(uri_part(uri, "host")) if host is None else text(host)
+    number_of = number(uri_part(uri, "port")) if port is None else number(port)
+    return put(request, "du", f"sip:{name}:{number_of}")
 
 
 def kept(value: Value) -> str | int:
     """NULL makes a ``$var`` 0."""
     return 0 if value is None else value
+
+
+def explained(code: int, tell: Callable[[str], object]) -> int:
+    """A verdict on a message, whose reason a variable gets if it is a bad one."""
+    if code < 0:
+        tell(VERDICTS[code])
+    return code
+
+
+def uri_of(proto: Value, user: Value, domain: Value, port: Value, extra: Value) -> str:
+    """``construct_uri``: what is NULL or empty is left out."""
+    who = f"{text(user)}@" if user else ""
+    where = text(domain) + (f":{text(port)}" if port else "")
+    return f"{text(proto) or 'sip'}:{who}{where}" + (f";{text(extra)}" if extra else "")
 
 
 def set_var(variables: Any, name: str, value: Value) -> int:
@@ -273,6 +344,12 @@ def now(form: str = "") -> str:
 def microseconds() -> int:
     """Of this second."""
     return time.time_ns() // 1000 % 1_000_000
+
+
+def usec_delta(second: Value, microsecond: Value, until: Value, microsecond_until: Value) -> int:
+    """``ts_usec_delta``: between two moments, in microseconds."""
+    begin = number(second) * 1_000_000 + number(microsecond)
+    return abs(number(until) * 1_000_000 + number(microsecond_until) - begin)
 
 
 def date_line() -> str:

@@ -208,11 +208,13 @@ cdef class DialogRequest(MessageRequest):
         return 1
 
     def check_route_param(self, pattern):
-        """1 if a regular expression matches the parameters of our own topmost Route; else -1."""
+        """1 if a regular expression matches the parameters of our own topmost Route, in any case
+        of letters; else -1."""
         cdef int start = 0, end = 0
         if not self._own_route(&start, &end):
             return FAILED
-        return 1 if re.search(pattern.encode(), self.x.data[start:end]) else FAILED
+        found = re.search(pattern.encode(), self.x.data[start:end], re.IGNORECASE)
+        return 1 if found else FAILED
 
     def is_direction(self, direction):
         """1 if the request goes "downstream" (as the dialog's first one) or "upstream", by the

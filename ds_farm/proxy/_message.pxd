@@ -19,3 +19,4 @@ cdef class MessageRequest(BaseRequest):
     cdef bint change(self, int start, int end, bytes text) except -1
     cdef list lines_of(self, str name)
     cdef bytes header_lines(self, str function, text)
+    cdef int _fit_content_length(self) except -1

@@ -23,6 +23,9 @@ cdef dict _FORMS = {
 }
 cdef frozenset _NO_FLAGS = frozenset()
 cdef frozenset _NEEDED = frozenset({b"via", b"from", b"to", b"call-id", b"cseq"})
+# What our own edits and the sender of a response rely on.
+cdef tuple _FIXED = ("Via", "Route", "Max-Forwards", "Call-ID", "CSeq", "Content-Length")
+_LINES = re.IGNORECASE | re.MULTILINE
 _HEADER_LINE = re.compile(rb"[A-Za-z0-9.!%*_+`'~-]+[ \t]*:[^\0\r\n]*(?:\r\n[ \t][^\0\r\n]*)*\r\n")
 
 
@@ -122,27 +125,23 @@ cdef class MessageRequest(BaseRequest):
         return lines
 
     def append_hf(self, text, after=""):
-        """Add header lines (``"X-Name: value\\r\\n"``) after the last header of a name, or after
-        all headers.  Returns 1; -1 if the text is no header, or the name is not there."""
+        """Add header lines (``"X-Name: value\\r\\n"``) after the first header of a name, or after
+        all headers if there is none of that name.  Returns 1; -1 if the text is no header."""
         cdef int at
         self.check_open()
         lines = self.header_lines("append_hf", text)
-        at = self.x.m.body - 2
-        if after:
-            found = self.lines_of(after)
-            at = found[len(found) - 1][2] if found else -1
-        return 1 if lines is not None and at >= 0 and self.change(at, at, lines) else FAILED
+        found = self.lines_of(after) if after else []
+        at = found[0][2] if found else self.x.m.body - 2
+        return 1 if lines is not None and self.change(at, at, lines) else FAILED
 
     def insert_hf(self, text, before=""):
         """The same before the first header of a name, or before all headers."""
         cdef int at
         self.check_open()
         lines = self.header_lines("insert_hf", text)
-        at = self.x.m.headers
-        if before:
-            found = self.lines_of(before)
-            at = found[0][0] if found else -1
-        return 1 if lines is not None and at >= 0 and self.change(at, at, lines) else FAILED
+        found = self.lines_of(before) if before else []
+        at = found[0][0] if found else self.x.m.headers
+        return 1 if lines is not None and self.change(at, at, lines) else FAILED
 
     def remove_hf(self, name, kind=""):
         """Remove all headers of a name, with kind "g" of all names that a pattern such as
@@ -214,6 +213,56 @@ cdef class MessageRequest(BaseRequest):
             ))
         return values
 
+    # -- changing any text
+
+    def substitute(self, pattern, make, in_body=False, every=False):
+        """Send something else where a compiled regular expression of bytes matches: what
+        ``make(match)`` returns, bytes.  It is looked for in headers and body, or in the body
+        alone; the first match counts, or every one.  Via, Route, Max-Forwards, Call-ID, CSeq and
+        Content-Length stay as they are; Content-Length follows the body.  Returns how many are
+        changed, 0 also if they are too many (32 changes of a message)."""
+        cdef int first, last, start, end
+        cdef list changes = []
+        self.check_open()
+        kept = [(self.x.m.body - 2, self.x.m.body)]
+        for name in _FIXED:
+            kept += [(start, end) for start, _, end in self.lines_of(name)]
+        whole = self.x.data[:self.x.m.length]
+        for found in pattern.finditer(whole, self.x.m.body if in_body else self.x.m.headers):
+            first, last = found.span()
+            if first == last or any([first < end and start < last for start, end in kept]):
+                continue
+            changes.append((first, last, make(found)))
+            if not every:
+                break
+        if self.x.lump_count + len(changes) + 1 > MAX_LUMPS:
+            self.complain(f"{len(changes)} more changes of a message are too many")
+            return 0
+        for first, last, text in changes:
+            self.change(first, last, text)
+        if changes:
+            self._fit_content_length()
+        return len(changes)
+
+    cdef int _fit_content_length(self) except -1:
+        """Have Content-Length say how long the body is after all changes."""
+        cdef int i, colon, start, end, length = self.x.m.length - self.x.m.body
+        cdef bytes text
+        for _, colon, end in self.lines_of("Content-Length")[:1]:
+            end = trim_end(self.x.data, colon + 1, end)
+            start = skip_space(self.x.data, colon + 1, end)
+            for i in range(self.x.lump_count):
+                if self._lumps[i].start >= self.x.m.body:
+                    length += self._lumps[i].length - (self._lumps[i].end - self._lumps[i].start)
+            text = b"%d" % length
+            for i in range(self.x.lump_count):
+                if self._lumps[i].start == start and self._lumps[i].end == end:
+                    self._texts[i] = text
+                    replace(&self._lumps[i], start, end, text, len(text))
+                    return 0
+            self.change(start, end, text)
+        return 0
+
     # -- flags of the message
 
     def setflag(self, flag):
@@ -253,9 +302,11 @@ cdef class MessageRequest(BaseRequest):
         return 1 if not mime or mime.lower() in kinds else FAILED
 
     def search(self, pattern):
-        """1 if a regular expression matches somewhere in the message; else -1."""
-        return 1 if re.search(pattern.encode(), self.mb) else FAILED
+        """1 if a regular expression matches somewhere in the message, in any case of letters;
+        else -1."""
+        return 1 if re.search(pattern.encode(), self.mb, _LINES) else FAILED
 
     def search_body(self, pattern):
-        """1 if a regular expression matches somewhere in the body; else -1."""
-        return 1 if re.search(pattern.encode(), self.rb) else FAILED
+        """1 if a regular expression matches somewhere in the body, in any case of letters; else
+        -1."""
+        return 1 if re.search(pattern.encode(), self.rb, _LINES) else FAILED

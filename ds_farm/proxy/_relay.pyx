@@ -120,7 +120,7 @@ cdef class Relay(Sender):
         ds_store(&self.counters.unfinished, self.unfinished)
         ds_store(&self.counters.transactions, self.table.count)
         if x.m.method == INVITE and self.auto_100:
-            if reply(x, self.network, self.out, 100, b"Giving it a try", 15, b"", 0) == 0:
+            if reply(x, self.network, self.out, 100, b"Giving it a try", 15, b"", 0, b"", 0) == 0:
                 self._store_last(&t.reply)
                 t.status = 100
         return t
@@ -210,6 +210,7 @@ cdef class Relay(Sender):
                 timer_cancel(&self.wheel, &b.limit)
             timer_cancel(&self.wheel, &b.resend)
             return True
+        b.heard = 2 if m.status >= 200 else 1
         if t.reply_context != NULL and m.status > 100 and not t.is_over:
             dropped = self.request.on_reply(t, data, m, source, listener, self.lump_count)
             self.lump_count = self.request.x.lump_count

@@ -1,4 +1,4 @@
-"""The request with what the transaction layer offers to a routing function."""
+"""The request with the routes that the transaction layer runs."""
 
 from ds_farm.proxy._dialog cimport DialogRequest
 from ds_farm.proxy._relay cimport Relay
@@ -14,14 +14,9 @@ cdef class RelayRequest(DialogRequest):
     cdef object _branch_route    # armed by t_on_branch
     cdef list _branches          # what append_branch has added
     cdef bint _is_failure        # a failure route is being run
+    cdef int _first_branch       # of those that have failed
     cdef bint _is_dropped        # by drop()
     cdef int _fr_timeout_ms      # of this call, 0: the configured ones
     cdef int _fr_inv_timeout_ms
 
-    cdef int _arm(self) except -1
-    cdef object _named(self, str kind, name)
-    cdef int _send(self) except? -2
-    cdef object _target(self)
-    cdef int _aim(self, target) except -1
-    cdef int reply_status(self) except -1
-    cdef object _seconds(self, int own_ms, int configured_ms)
+    cdef int _arm(self, int first) except -1

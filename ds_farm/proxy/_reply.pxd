@@ -15,4 +15,5 @@ cdef int reply(
     Exchange *x, Network network, Outbox out, int status,
     const unsigned char *reason, int reason_length,
     const unsigned char *headers, int headers_length,
+    const unsigned char *body, int body_length,
 ) noexcept nogil

@@ -100,6 +100,7 @@ cdef int reply(
     Exchange *x, Network network, Outbox out, int status,
     const unsigned char *reason, int reason_length,
     const unsigned char *headers, int headers_length,
+    const unsigned char *body, int body_length,
 ) noexcept nogil:
     """Answer the request; 0, or NO_ROOM.
 
@@ -111,7 +112,7 @@ cdef int reply(
     cdef unsigned char *datagram
     cdef int n, port, sender
     # A Via line may grow by four bytes: "v:x" and a bare LF become "Via: x" and CRLF.
-    if x.m.body + 4 * x.m.vias + reason_length + headers_length + 512 > PAYLOAD:
+    if x.m.body + 4 * x.m.vias + reason_length + headers_length + body_length + 512 > PAYLOAD:
         return NO_ROOM
     datagram = out.begin()
     if datagram == NULL:
@@ -144,7 +145,10 @@ cdef int reply(
     if status == 100:
         n = _put_timestamp(x, datagram, n)
     n = _put(datagram, n, <const char *>headers, headers_length)
-    n = _put(datagram, n, b"Content-Length: 0\r\n\r\n", 21)
+    n = _put(datagram, n, b"Content-Length: ", 16)
+    n += put_number(datagram + n, body_length)
+    n = _put(datagram, n, b"\r\n\r\n", 4)
+    n = _put(datagram, n, <const char *>body, body_length)
 
     # 18.2.2: to the source address, at the port of sent-by, or at the source port if rport asks.
     if x.via.maddr and not x.via.fault and response_target(x.data, &x.via, &named) == 0:

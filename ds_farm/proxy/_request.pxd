@@ -25,6 +25,7 @@ cdef class BaseRequest:
     cdef bytes new_ruri            # Request-URI after a change, None before
     cdef Transaction *transaction  # NULL: it has none, or not yet
     cdef bytes reply_headers      # lines for replies of our own
+    cdef bytes reply_body        # of the one that is being made
     cdef object _segment         # keeps the mapping that the counters are in
 
     cdef void begin(self) noexcept

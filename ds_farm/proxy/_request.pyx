@@ -63,7 +63,7 @@ cdef class BaseRequest:
         self.x.record_route = self.x.force_rport = False
         self.dst_uri = None
         self.new_ruri = None
-        self.reply_headers = b""
+        self.reply_headers = self.reply_body = b""
         self.transaction = NULL
         self.stage = OPEN
 
@@ -88,7 +88,7 @@ cdef class BaseRequest:
             ds_count(&self.counters.dropped[<int>UNANSWERED_ACK], 1)
             return 0
         if reply(&self.x, self.network, self.out, status, reason, len(reason), headers,
-                 len(headers)) < 0:
+                 len(headers), self.reply_body, len(self.reply_body)) < 0:
             ds_count(&self.counters.dropped[<int>OVERSIZED], 1)
             return 0
         ds_count(&self.counters.replies[min(7, status // 100)], 1)

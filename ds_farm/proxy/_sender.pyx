@@ -107,7 +107,7 @@ cdef class Sender:
         cdef char reason[64]
         cdef int n = reason_of(status, reason)
         self.load(t, &x)
-        if reply(&x, self.network, self.out, status, <unsigned char *>reason, n, b"", 0) == 0:
+        if reply(&x, self.network, self.out, status, <unsigned char *>reason, n, b"", 0, b"", 0) == 0:
             self._store_last(&t.reply)
             ds_count(&self.counters.replies[status // 100], 1)
         self._complete(t, status)

@@ -44,6 +44,7 @@ cdef struct Branch:              # a client transaction
     bint is_cancel               # the transaction of a CANCEL
     bint is_refused              # ends with its limit, which is near, as one that nobody listened to
     bint cancel_sent
+    int heard                    # 1: a provisional response, 2: a final one, 0: nothing
     bint is_acknowledged         # `sent` is the ACK of a negative response
     uint64_t interval_ns         # of the next retransmission
     uint64_t sent_ns

@@ -26,5 +26,5 @@ UNEQUAL_LISTS = Failure(-2)
 NOT_SET = Failure(-3)
 """A destination was selected, but the request could not be directed to it."""
 
-STATEFUL = frozenset({"t_relay", "t_newtran", "t_reply"})
+STATEFUL = frozenset({"t_relay", "t_newtran", "t_reply", "t_reply_with_body"})
 """Functions that need transactions: a module that has one of these names in it gets them."""

@@ -3,13 +3,13 @@ from collections.abc import Callable, Mapping
 from ds_farm.dispatch._live import LiveTable
 from ds_farm.dispatch.state import Event
 from ds_farm.proxy._relay import Relay
-from ds_farm.proxy._relay_request import RelayRequest
+from ds_farm.proxy._tm import TmRequest
 from ds_farm.proxy._wire import Network, Outbox
 from ds_farm.script.avps import Avps, Value
 from ds_farm.script.settings import ScriptSettings
 from shm.segment import Segment
 
-class Request(RelayRequest):
+class Request(TmRequest):
     var: dict[str, Value]
     stat: dict[str, int]
     def __init__(

@@ -4,7 +4,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 
 from ds_farm.dispatch._live cimport Endpoint, LiveSet, LiveTable
-from ds_farm.proxy._relay_request cimport RelayRequest
+from ds_farm.proxy._tm cimport TmRequest
 from ds_farm.script._plan cimport Call, Choice, Plan
 
 cdef enum:
@@ -18,7 +18,7 @@ cdef struct Recent:
     PyObject *call
 
 
-cdef class Selector(RelayRequest):
+cdef class Selector(TmRequest):
     cdef LiveTable table         # None before the first one
     cdef object settings         # ScriptSettings
     cdef dict plans              # partition -> Plan

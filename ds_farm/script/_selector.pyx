@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 
 from ds_farm.dispatch._live cimport Endpoint, LiveSet, LiveTable
 from ds_farm.proxy._relay cimport Relay
-from ds_farm.proxy._relay_request cimport RelayRequest
+from ds_farm.proxy._tm cimport TmRequest
 from ds_farm.proxy._wire cimport AF_INET, AF_INET6, Network, Outbox, htons
 from ds_farm.script._keys cimport message_key, text_key
 from ds_farm.script._plan cimport Call, Choice, Plan
@@ -26,7 +26,7 @@ cdef enum:
     NOBODY = 0x7FFFFFFF          # no index of any set
 
 
-cdef class Selector(RelayRequest):
+cdef class Selector(TmRequest):
     """The machinery under `ds_farm.script._request.Request`, which describes the arguments."""
 
     def __init__(self, Network network, Outbox out, segment, int rank, settings, complain,
@@ -48,7 +48,7 @@ cdef class Selector(RelayRequest):
         self.table = table
 
     cdef void begin(self) noexcept:
-        RelayRequest.begin(self)
+        TmRequest.begin(self)
         self.serial += 1
         self._avp = None
         if self.used_blacklists:
@@ -61,15 +61,15 @@ cdef class Selector(RelayRequest):
             plan = <Plan>one
             if plan.serial == self.serial and plan.live is not None:
                 plans[partition] = plan.copy()
-        return (RelayRequest.save(self), plans, self._avp, list(self.used_blacklists))
+        return (TmRequest.save(self), plans, self._avp, list(self.used_blacklists))
 
     cdef int restore(self, saved) except -1:
-        return RelayRequest.restore(self, saved[0])
+        return TmRequest.restore(self, saved[0])
 
     cdef int restore_knowledge(self, saved) except -1:
         cdef Plan plan
         base, plans, self._avp, self.used_blacklists = saved
-        RelayRequest.restore_knowledge(self, base)
+        TmRequest.restore_knowledge(self, base)
         for partition, one in plans.items():
             plan = (<Plan>one).copy()
             plan.serial = self.serial

@@ -82,9 +82,18 @@ def test_what_is_no_header_is_refused(script: Script, text: str) -> None:
     assert len(script.complaints) == before + 3
 
 
+def test_of_several_headers_the_first_is_the_place(script: Script) -> None:
+    draft = script.message("INVITE").add("X-A", "1").add("X-A", "2")
+    out = names(sent(script, lambda r: r.append_hf("X-New: 0\r\n", "X-A"), draft))
+    assert out[-3:] == ["x-a", "x-new", "x-a"]
+
+
 def test_place_that_is_not_there(script: Script) -> None:
-    assert script.run(lambda r: r.append_hf("X: 1\r\n", "Subject")) == -1
-    assert script.run(lambda r: r.insert_hf("X: 1\r\n", "Subject")) == -1
+    """As without one, like OpenSIPS."""
+    out = names(sent(script, lambda r: r.append_hf("X-New: 1\r\n", "Subject")))
+    assert out[-1] == "x-new"
+    out = names(sent(script, lambda r: r.insert_hf("X-New: 1\r\n", "Subject")))
+    assert out.index("x-new") < out.index("from")
 
 
 def test_remove_hf_takes_every_one_in_either_form(script: Script) -> None:
