@@ -211,8 +211,8 @@ cdef class Relay(Sender):
             timer_cancel(&self.wheel, &b.resend)
             return True
         b.heard = 2 if m.status >= 200 else 1
-        if t.reply_context != NULL and m.status > 100 and not t.is_over:
-            dropped = self.request.on_reply(t, data, m, source, listener, self.lump_count)
+        if (t.reply_context != NULL or b.reply_context != NULL) and m.status > 100 and not t.is_over:
+            dropped = self.request.on_reply(b, data, m, source, listener, self.lump_count)
             self.lump_count = self.request.x.lump_count
         if b.slot >= 0 and b.state == CALLING:
             self.note_time(

@@ -1,8 +1,12 @@
 """The request with the routes that the transaction layer runs."""
 
+from cpython.object cimport PyObject
+
 from ds_farm.proxy._dialog cimport DialogRequest
 from ds_farm.proxy._relay cimport Relay
 from ds_farm.proxy._transaction cimport Transaction
+from ds_farm.proxy._wire cimport Peer
+from ds_farm.sip._scan cimport Message
 
 
 cdef class RelayRequest(DialogRequest):
@@ -20,3 +24,8 @@ cdef class RelayRequest(DialogRequest):
     cdef int _fr_inv_timeout_ms
 
     cdef int _arm(self, int first) except -1
+    cdef void _arm_reply(self, PyObject **where, saved)
+    cdef bint _run_reply_route(
+        self, Transaction *t, PyObject *context, const unsigned char *data, Message *m,
+        const Peer *source, int listener, int kept
+    ) except -1

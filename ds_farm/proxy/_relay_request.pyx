@@ -12,7 +12,7 @@ from ds_farm.proxy._relay cimport Relay
 from ds_farm.proxy._reply cimport reply
 from ds_farm.proxy._dialog cimport DialogRequest
 from ds_farm.proxy._request cimport DONE, BaseRequest
-from ds_farm.proxy._transaction cimport Transaction
+from ds_farm.proxy._transaction cimport Branch, Transaction
 from ds_farm.proxy._wire cimport Network, Outbox, Peer
 from ds_farm.sip._names cimport OVERSIZED
 from ds_farm.sip._scan cimport Message
@@ -70,11 +70,14 @@ cdef class RelayRequest(DialogRequest):
             Py_XDECREF(self.transaction.context)
             self.transaction.context = <PyObject *>context
         if self._reply_route is not None:
-            context = (self._reply_route, saved)
-            Py_INCREF(context)
-            Py_XDECREF(self.transaction.reply_context)
-            self.transaction.reply_context = <PyObject *>context
+            self._arm_reply(&self.transaction.reply_context, saved)
         return 0
+
+    cdef void _arm_reply(self, PyObject **where, saved):
+        cdef object context = (self._reply_route, saved)
+        Py_INCREF(context)
+        Py_XDECREF(where[0])
+        where[0] = <PyObject *>context
 
     cdef int on_failure(self, Transaction *t) except -1:
         """Run the failure route that is armed, with the request of the transaction."""
@@ -105,11 +108,29 @@ cdef class RelayRequest(DialogRequest):
         return 0
 
     cdef bint on_reply(
-        self, Transaction *t, const unsigned char *data, Message *m, const Peer *source,
+        self, Branch *b, const unsigned char *data, Message *m, const Peer *source,
         int listener, int kept
     ) except -1:
-        """Run the reply route of a transaction, or the one for all; ``kept`` changes that an
-        earlier route has made to the response stay."""
+        """Run the reply routes of a branch and of its transaction, or the one for all; ``kept``
+        changes that an earlier route has made to the response stay."""
+        cdef bint dropped = False
+        if b == NULL:
+            return self._run_reply_route(NULL, NULL, data, m, source, listener, kept)
+        if b.reply_context != NULL:
+            dropped = self._run_reply_route(
+                b.transaction, b.reply_context, data, m, source, listener, kept
+            )
+            kept = self.x.lump_count
+        if b.transaction.reply_context != NULL:
+            dropped = self._run_reply_route(
+                b.transaction, b.transaction.reply_context, data, m, source, listener, kept
+            ) or dropped
+        return dropped
+
+    cdef bint _run_reply_route(
+        self, Transaction *t, PyObject *context, const unsigned char *data, Message *m,
+        const Peer *source, int listener, int kept
+    ) except -1:
         cdef list texts = self._texts[:kept]
         cdef object route = self.reply_route, saved = None
         cdef bint dropped
@@ -128,8 +149,8 @@ cdef class RelayRequest(DialogRequest):
         self.stage = DONE
         self.transaction = t
         try:
-            if t != NULL:
-                route, saved = <object>t.reply_context
+            if context != NULL:
+                route, saved = <object>context
                 self.restore_knowledge(saved)
             route(self)
         except BaseException as error:

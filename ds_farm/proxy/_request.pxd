@@ -1,7 +1,7 @@
 """The request that a routing function gets.  One object serves a worker for all its requests."""
 
 from ds_farm.proxy._exchange cimport Exchange
-from ds_farm.proxy._transaction cimport Transaction
+from ds_farm.proxy._transaction cimport Branch, Transaction
 from ds_farm.proxy._wire cimport Network, Outbox, Peer
 from ds_farm.sip._scan cimport Message
 from shm._layout cimport DestinationCounters, Worker
@@ -36,7 +36,7 @@ cdef class BaseRequest:
     cdef int check_open(self) except -1
     cdef int on_failure(self, Transaction *t) except -1
     cdef bint on_reply(
-        self, Transaction *t, const unsigned char *data, Message *m, const Peer *source,
+        self, Branch *b, const unsigned char *data, Message *m, const Peer *source,
         int listener, int kept
     ) except -1
 

@@ -105,10 +105,11 @@ cdef class BaseRequest:
         return 0
 
     cdef bint on_reply(
-        self, Transaction *t, const unsigned char *data, Message *m, const Peer *source,
+        self, Branch *b, const unsigned char *data, Message *m, const Peer *source,
         int listener, int kept
     ) except -1:
-        """A response is about to be forwarded; NULL: it has no transaction.  True to drop it."""
+        """A response is about to be forwarded, of a branch or, if that is NULL, without a
+        transaction.  True to drop it."""
         return False
 
     # -- functions of a script

@@ -101,9 +101,13 @@ cdef class TmRequest(RelayRequest):
             return self.relay.send(self)
         texts, before = self._texts[:kept], lumps[:kept * sizeof(Edit)]
         self._is_dropped = False
-        target = self._target()
+        target, reply_route = self._target(), self._reply_route
         self._branch_route(self)
         outcome = DROPPED if self._is_dropped else self.relay.send(self)
+        if self._reply_route is not reply_route:
+            if outcome == FORWARDED and self._reply_route is not None:
+                self._arm_reply(&self.transaction.branches.reply_context, self.save())
+            self._reply_route = reply_route
         self._aim(target)
         self.x.lump_count = kept
         memcpy(self._lumps, <const char *>before, len(before))
@@ -177,7 +181,8 @@ cdef class TmRequest(RelayRequest):
 
     def t_on_reply(self, name):
         """Have ``onreply_route_<name>(reply)`` run for each response but 100 that this call gets,
-        before it is forwarded: it may look, change headers, or `drop`.  (``onreply_route(reply)``
+        before it is forwarded: it may look, change headers, or `drop`.  Of a branch route: for
+        the responses of that branch, before the one of the whole call.  (``onreply_route(reply)``
         of a module runs for each response of all calls.)  Returns 1; -1 if there is none."""
         self._reply_route = self._named("onreply_route", name)
         return FAILED if self._reply_route is None else 1

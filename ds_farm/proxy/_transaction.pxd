@@ -48,6 +48,7 @@ cdef struct Branch:              # a client transaction
     bint is_acknowledged         # `sent` is the ACK of a negative response
     uint64_t interval_ns         # of the next retransmission
     uint64_t sent_ns
+    PyObject *reply_context      # reply route of its own and what it is to have again, or NULL
 
 
 cdef struct Stored:              # a datagram that may be sent again

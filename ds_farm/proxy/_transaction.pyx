@@ -177,6 +177,7 @@ cdef void transaction_free(Table *table, Wheel *wheel, Transaction *t):
         timer_cancel(wheel, &b.resend)
         timer_cancel(wheel, &b.limit)
         forget(&table.pool, &b.sent, &b.sent_length)
+        Py_XDECREF(b.reply_context)
         if b != &t.first:
             pool_give(&table.pool, b, sizeof(Branch))
         b = older

@@ -154,3 +154,56 @@ def test_xlog_fills_in_variables(caplog: pytest.LogCaptureFixture) -> None:
         ("ERROR", "OPTIONS of 198.51.100.7"),
         ("INFO", "100% service"),
     ]
+
+
+def test_reply_routes_of_branches_run_before_the_one_of_the_call() -> None:
+    seen: list[tuple[str, int]] = []
+
+    def route(request: Request) -> None:
+        request.append_branch(TWO)
+        request.append_branch(THREE)
+        request.t_on_branch("each")
+        request.t_on_reply("all")
+        request.setflag("call")
+        relay(request)
+
+    def branch_route_each(request: Request) -> None:
+        place = request.du or request.ru
+        request.setflag(place[-1])
+        if place != THREE:
+            request.t_on_reply("one" if place == ONE else "two")
+
+    def onreply_route_one(response: Request) -> None:
+        seen.append(("one", response.rs))
+        assert (response.isflagset("1"), response.isflagset("call")) == (1, 1)
+        response.append_hf("X-One: 1\r\n")
+
+    def onreply_route_two(response: Request) -> None:
+        seen.append(("two", response.rs))
+        response.drop()
+
+    def onreply_route_all(response: Request) -> None:
+        seen.append(("all", response.rs))
+        response.append_hf("X-All: 1\r\n")
+
+    routes = {
+        "branch_route_each": branch_route_each,
+        "onreply_route_one": onreply_route_one,
+        "onreply_route_two": onreply_route_two,
+        "onreply_route_all": onreply_route_all,
+    }
+    with Stage(route, **routes) as stage:
+        to = {sent[1][-1]: sent for sent in stage.invite()}
+        (ringing,) = upstream(stage.answer(to["1"], "180 Ringing"))
+        assert (ringing.all("X-One"), ringing.all("X-All")) == ([b"1"], [b"1"])
+        assert upstream(stage.answer(to["2"], "183 Media")) == []
+        (ringing,) = upstream(stage.answer(to["3"], "180 Ringing"))
+        assert (ringing.all("X-One"), ringing.all("X-All")) == ([], [b"1"])
+        stage.answer(to["1"], "404 No")
+        stage.answer(to["3"], "404 No")
+        (last,) = upstream(stage.answer(to["2"], "486 Busy"))
+    assert seen == [
+        *(("one", 180), ("all", 180), ("two", 183), ("all", 183), ("all", 180)),
+        *(("one", 404), ("all", 404), ("all", 404), ("two", 486), ("all", 486)),
+    ]
+    assert last.status in (404, 486)
