@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+
 import pytest
 
 from ds_farm.script._request import Request
@@ -260,3 +263,27 @@ def test_a_via_port_out_of_range_is_answered_at_the_usual_one() -> None:
 def test_an_empty_proxy_require_asks_for_nothing() -> None:
     with Stage(relay) as stage:
         assert len(stage.invite(stage.script.message("OPTIONS").add("Proxy-Require", ""))) == 1
+
+
+def test_routes_of_a_branch_are_let_go_with_it() -> None:
+    def onreply_route_one(response: Request) -> None:
+        response.append_hf("X-One: 1\r\n")
+
+    def calls() -> None:
+        def route(request: Request) -> None:
+            request.t_on_branch(lambda each: each.t_on_reply(onreply_route_one))
+            fork(request)
+
+        with Stage(route) as stage:
+            for number in range(5):
+                for sent in stage.invite(
+                    stage.script.message("INVITE").set("CSeq", f"{number} INVITE")
+                ):
+                    (ringing,) = upstream(stage.answer(sent, "180 Ringing"))
+                    assert ringing.all("X-One") == [b"1"]
+            assert transactions(stage) == (5, 5)
+
+    before = sys.getrefcount(onreply_route_one)
+    calls()
+    gc.collect()
+    assert sys.getrefcount(onreply_route_one) == before
