@@ -56,7 +56,8 @@ class Calls(Expressions):
         if function.modules and not self._modules & set(function.modules):
             of = " or ".join(function.modules)
             self._problem(token, f"{name}() is of module {of}, which is not loaded")
-        if self._kind not in function.routes:
+        # A route may be called from any kind of route, and then has its functions.
+        if not self._is_called and self._kind not in function.routes:
             self._problem(token, f"{name}() cannot be called in {_article(self._kind)}_route")
         while arguments and not arguments[-1].children:
             arguments.pop()

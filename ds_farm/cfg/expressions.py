@@ -101,6 +101,9 @@ class Expressions:
         self._exits = False
         self._keeps = False
         self.follows_received = False
+        self._last: set[int] = set()
+        """Calls whose result is that of the route which ends with them."""
+
         self._needs_myself = False
 
     # -- problems

@@ -19,11 +19,16 @@ MARKS = ("a", "1", "i", "0", "p", "2")
 
 
 def forward(arguments: list[str]) -> str:
-    """``forward(udp:host:port)`` of 1.x, or a URI."""
-    constant = _constant(arguments[0]) if arguments else None
-    if constant is not None and not constant.startswith(("sip:", "$")):
-        arguments = [quoted("sip:" + constant.removeprefix("udp:"))]
+    """``forward(udp:host:port)`` of 1.x, or a URI; by its address."""
+    for constant in filter(None, map(_constant, arguments)):
+        _check_proxy(constant)
     return f"request.forward({', '.join(arguments)})"
+
+
+def _check_proxy(constant: str) -> None:
+    place = constant.strip().removeprefix("sip:").removeprefix("udp:")
+    if "$" not in place and not re.fullmatch(r"([\d.]+|\[[\da-fA-F:.]+\])(:\d{1,5})?", place):
+        raise ValueError(f"expected an address such as udp:192.0.2.1:5060, got {constant!r}")
 
 
 def avp_copy(arguments: list[str]) -> str:
@@ -36,8 +41,8 @@ def append_branch(arguments: list[str]) -> str:
 
 
 def is_maxfwd_lt(arguments: list[str]) -> str:
-    have = "number(first(request.hdr('Max-Forwards')) or 70)"
-    return f"truth({have} < number({arguments[0]}))"
+    have = "first(request.hdr('Max-Forwards'))"
+    return f"truth(compare({have}, '<', number({arguments[0]})))"
 
 
 def uri_param(arguments: list[str]) -> str:
@@ -56,11 +61,14 @@ def has_option(arguments: list[str]) -> str:
 
 
 def own_flag(method: str, prefix: str) -> Callable[[list[str]], str]:
-    """``(flag)``, and of branches ``(0, flag)``: of the first one, so of the message as it is sent
-    first.  The prefix tells them from flags of messages."""
+    """``(flag)``, and of branches ``(0, flag)``, since 3.0 ``(flag, 0)``: of the first one, so of
+    the message as it is sent first.  The prefix tells them from flags of messages."""
 
     def code(arguments: list[str]) -> str:
-        if len(arguments) > 1 and _constant(arguments[0]) != "0":
+        known = [_constant(each) for each in arguments]
+        if len(known) > 1 and (not (known[0] or "").isdigit() or known[0] != "0" == known[1]):
+            arguments, known = arguments[::-1], known[::-1]
+        if len(known) > 1 and known[0] != "0":
             raise ValueError("flags of other branches than 0 are not there")
         return f"request.{method}({_joined(quoted(prefix), arguments[-1])})"
 
@@ -69,19 +77,21 @@ def own_flag(method: str, prefix: str) -> Callable[[list[str]], str]:
 
 def relay(arguments: list[str]) -> str:
     """``([proxy,] [flags])``; a proxy is reached over UDP, by its address."""
-    for constant in map(_constant, arguments):
-        if constant is None or "$" in constant or not ("." in constant or ":" in constant):
-            continue
-        place = constant.strip().removeprefix("sip:").removeprefix("udp:")
-        if not re.fullmatch(r"([\d.]+|\[[\da-fA-F:.]+\])(:\d{1,5})?", place):
-            raise ValueError(f"expected an address such as udp:192.0.2.1:5060, got {constant!r}")
+    for constant in filter(None, map(_constant, arguments)):
+        if "." in constant or ":" in constant:
+            _check_proxy(constant)
     return f"request.t_relay({', '.join(arguments)})"
 
 
 def local_replied(arguments: list[str]) -> str:
-    if _constant(arguments[0]) not in ("all", "last"):
-        raise ValueError(f"expected all or last, got {_constant(arguments[0])!r}")
+    if (_constant(arguments[0]) or "").lower() not in ("all", "last", "branch"):
+        raise ValueError(f"expected all, last or branch, got {_constant(arguments[0])!r}")
     return f"request.t_local_replied({arguments[0]})"
+
+
+def via_handling(arguments: list[str]) -> str:
+    """Flags of 3.5: ``force-rport`` is what matters here."""
+    return "request.force_rport()" if "force-rport" in (_constant(arguments[0]) or "") else "1"
 
 
 def replace(options: str) -> Callable[[list[str]], str]:

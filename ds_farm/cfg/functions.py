@@ -92,6 +92,7 @@ FUNCTIONS: dict[str, Function] = {
     "force_rport": Function((), 0, 0),
     "add_rport": Function((), 0, 0, method="force_rport"),
     "add_local_rport": Function((), 0, 0, code=lambda a: "1"),
+    "set_via_handling": Function((), 1, 1, kinds=(WORD,), code=forms.via_handling),
     "avp_printf": Function((), 2, 2, EVERYWHERE, kinds=(TARGET,), code=lambda a: "".join(a) + ")"),
     "xlog": Function((), 1, 2, EVERYWHERE, code=forms.log),
     "log": Function((), 1, 2, EVERYWHERE, code=forms.log),
@@ -138,13 +139,13 @@ FUNCTIONS: dict[str, Function] = {
         ("tm",), 3, 3, REQUEST | FAILURE, is_number=(0,), code=forms.reply("t_reply_with_body")
     ),
     "t_flush_flags": Function(("tm",), 0, 0, code=lambda a: "1"),
-    "t_was_cancelled": Function(("tm",), 0, 0, REQUEST | FAILURE | REPLY),
+    "t_was_cancelled": Function(("tm",), 0, 0),
     "t_check_trans": Function(("tm",), 0, 0, MESSAGE),
     # rr
     "record_route": Function(("rr",), 0, 1, REQUEST | FAILURE | BRANCH),
     "record_route_preset": Function(
-        ("rr",), 1, 1, REQUEST | FAILURE | BRANCH,
-        code=lambda a: f"preset_route(request, {a[0]})",
+        ("rr",), 1, 2, REQUEST | FAILURE | BRANCH,
+        code=lambda a: f"preset_route(request, {', '.join(a)})",
     ),
     "loose_route": Function(("rr",), 0, 0, REQUEST),
     "add_rr_param": Function(("rr",), 1, 1, REQUEST | FAILURE | BRANCH),
@@ -304,7 +305,7 @@ FUNCTIONS: dict[str, Function] = {
         ("avpops",), 3, 3, EVERYWHERE, kinds=(AVP,),
         code=lambda a: f"insert_avp(request.avp, {', '.join(a)})",
     ),
-    "avp_print": Function(("avpops",), 0, 0, EVERYWHERE, code=lambda a: "print_avps(request.avp)"),
+    "avp_print": Function((), 0, 0, EVERYWHERE, code=lambda a: "print_avps(request.avp)"),
     "avp_pushto": Function(
         ("avpops",), 2, 2, REQUEST | FAILURE | BRANCH, kinds=(WORD, LISTED), code=forms.push_to
     ),

@@ -45,10 +45,15 @@ def received_route(request: Any) -> int:
     return result
 
 
-def preset_route(request: Any, address: Value) -> int:
-    """``record_route_preset``: a Record-Route with an address that the script gives."""
+def preset_route(request: Any, address: Value, outer: Value = None) -> int:
+    """``record_route_preset``: a Record-Route with an address that the script gives, or two, the
+    second one on top; with the parameters of add_rr_param."""
     tag = f";ftag={request.ft}" if re.fullmatch(r"[\w.!%*+`'~-]+", request.ft) else ""
-    return int(request.insert_hf(f"Record-Route: <sip:{text(address)};lr{tag}>\r\n"))
+    done = 1
+    for place in [outer, address] if outer else [address]:
+        line = f"Record-Route: <sip:{text(place)};lr{tag}{request.rr_added}>\r\n"
+        done = request.insert_hf(line) and done
+    return int(done)
 
 
 def add_option(request: Any, header: Value, option: Value) -> int:

@@ -74,7 +74,8 @@ ELSEWHERE = {
             "assert cache_store cache_fetch cache_remove cache_add cache_sub "
             "cache_counter_fetch cache_raw_query send serialize_branches next_branches "
             "remove_branch set_advertised_address set_advertised_port force_tcp_alias "
-            "add_tcp_alias raise_event unsubscribe_event get_timestamp async launch setdebug"
+            "add_tcp_alias raise_event unsubscribe_event get_timestamp async launch setdebug "
+            "append_msg_branch remove_msg_branch move_branch swap_branches sr_check_status"
         ),
         "sipmsgops": (
             "codec_exists codec_exists_re codec_delete codec_delete_re "

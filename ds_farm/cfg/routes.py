@@ -19,6 +19,7 @@ from ds_farm.cfg.tree import (
     as_token,
     body_of,
     constant,
+    last_calls,
     may_end,
     name_of,
     position_of,
@@ -134,6 +135,7 @@ class Compiler(Statements):
         statements = body_of(route).children
         if kind == "startup_route":
             statements = [each for each in statements if not self._subscribes(as_node(each))]
+        self._last = set(last_calls(statements)) if self._is_called else set()
         self._block(statements, depth)
         if kind == "timer_route":
             self._timer(route, function)
@@ -183,7 +185,9 @@ class Compiler(Statements):
         code = "\n".join(self._lines)
         used = {name for name in self._variables.used if hasattr(values, name)}
         used |= {
-            name for name in re.findall(r"\b([a-z_]+)\(", code) if callable(vars(values).get(name))
+            name
+            for name in re.findall(r"\b([a-z_][a-z0-9_]*)\(", code)
+            if callable(vars(values).get(name))
         }
         if "raise Exit" in code or "except Exit" in code:
             used.add("Exit")

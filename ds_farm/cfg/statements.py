@@ -47,7 +47,7 @@ class Statements(Calls):
             "break_": self._break,
             "assign": self._assign,
             "assign_plain": self._assign,
-            "call_": lambda n, d: self._line(d, self._call(as_node(n.children[0])).text),
+            "call_": self._call_alone,
         }
         try:
             if node.data == "block":
@@ -61,6 +61,10 @@ class Statements(Calls):
         except Unknown as error:
             self._unknown(node, error)
             self._line(depth, "pass")
+
+    def _call_alone(self, node: Node, depth: int) -> None:
+        code = self._call(as_node(node.children[0])).text
+        self._line(depth, f"return {code}" if id(node) in self._last else code)
 
     def _tested(self, node: Node) -> str:
         """A condition; what depends on it is looked at even if it cannot be translated."""
@@ -158,8 +162,8 @@ class Statements(Calls):
         self._line(depth, "raise Exit" if self._is_called else "return")
 
     def _drop(self, node: Node, depth: int) -> None:
-        if self._kind in ("branch", "onreply", "local"):
-            self._line(depth, "request.drop()")
+        if self._kind in ("branch", "onreply", "local") or self._is_called:
+            self._line(depth, "request.drop()")  # of a route that one of these may have called
         self._leave(depth)
 
     def _assign(self, node: Node, depth: int) -> None:

@@ -99,6 +99,25 @@ def constant(argument: Node) -> str | None:
     return None
 
 
+def last_calls(statements: Iterable[Node | Token]) -> Iterable[int]:
+    """Identities of the calls that a route without ``return`` may end with: what the last statement
+    gives is what it returns, in an ``if`` that of the block that was run."""
+    last = next((each for each in reversed([*statements]) if not _is_nothing(each)), None)
+    if not isinstance(last, Tree):
+        return
+    if last.data == "call_":
+        yield id(last)
+    elif last.data == "block":
+        yield from last_calls(last.children)
+    elif last.data == "if_":
+        for each in last.children[1:]:
+            yield from last_calls([each])
+
+
+def _is_nothing(statement: Node | Token) -> bool:
+    return isinstance(statement, Token) or statement.data == "nothing"
+
+
 def returned(node: Node) -> int | None:
     """What a ``return`` gives, if that is known: 0 is ``exit``, a text is 1."""
     if not node.children:

@@ -145,32 +145,35 @@ cdef class DialogRequest(MessageRequest):
     def record_route(self, params=""):
         """Stay in the path of the dialog (RFC 3261 16.6 step 4): the request goes out with a
         Record-Route of ours, two if it leaves by another socket than it came in by.  ``params``
-        (``";name=value"``) go into its URI.  Returns 1; -1 if they are no URI parameters."""
+        (``";name=value"``) go into its URI, after those of `add_rr_param`.  Returns 1; -1 if they
+        are no URI parameters."""
         self.check_open()
         tag = f";ftag={self.ft}" if self.ft else ""
-        text = str(params)
-        if text and not text.startswith(";"):
-            text = f";{text}"
+        text = self.rr_added + _parameters(str(params))
         # Without a tag that does not fit is_direction() does not know, but the dialog stays here.
         is_fit = _RR_PARAMS.fullmatch(tag) and len(tag) + len(text) <= MAX_RR_PARAMS
         whole = (tag if is_fit else "") + text
         if not _RR_PARAMS.fullmatch(text) or len(whole) > MAX_RR_PARAMS:
             self.complain(f"record_route: {params!r} are not URI parameters such as ';name=value'")
             return FAILED
-        self._rr_params = whole.encode()
-        self.x.rr_params = <const unsigned char *><const char *>self._rr_params
-        self.x.rr_params_length = len(self._rr_params)
-        self.x.record_route = True
+        self._keep_rr_params(whole.encode())
         return 1
 
     def add_rr_param(self, param):
-        """Add a parameter to the Record-Route of `record_route`.  1; -1 without one."""
+        """Add a parameter to the Record-Route of `record_route`, which may be called before or
+        after.  1; -1 if it is none."""
         self.check_open()
-        if not self.x.record_route:
+        added = self.rr_added + _parameters(str(param))
+        if not _RR_PARAMS.fullmatch(added) or len(added) > MAX_RR_PARAMS:
+            self.complain(f"add_rr_param: {param!r} is not a URI parameter such as ';name=value'")
             return FAILED
-        before = self._rr_params.decode()
-        tag = f";ftag={self.ft}" if before.startswith(f";ftag={self.ft}") else ""
-        return self.record_route(before[len(tag):] + (param if param[:1] == ";" else f";{param}"))
+        if self.x.record_route:
+            whole = self._rr_params + _parameters(str(param)).encode()
+            if len(whole) > MAX_RR_PARAMS:
+                return FAILED
+            self._keep_rr_params(whole)
+        self.rr_added = added
+        return 1
 
     def loose_route(self):
         """1 if the request has a Route to follow; then `forward` or `t_relay` go by it, and our
@@ -217,16 +220,21 @@ cdef class DialogRequest(MessageRequest):
         return 1 if found else FAILED
 
     def is_direction(self, direction):
-        """1 if the request goes "downstream" (as the dialog's first one) or "upstream", by the
-        ftag parameter of our own topmost Route; else -1, also without one."""
+        """1 if the request goes "downstream" (as the dialog's first one, or if nothing tells) or
+        "upstream", by the ftag parameter of our own topmost Route; else -1."""
         wanted = str(direction).lower()
         if wanted not in ("downstream", "upstream"):
             self.complain(f"is_direction: {direction!r} is neither downstream nor upstream")
             return FAILED
-        if self.check_route_param("") is FAILED:
-            return FAILED
+        is_told = self.ft and self.check_route_param(r";ftag=[^;]")
         same_way = self.check_route_param(rf";ftag={re.escape(self.ft)}(?:;|\Z)")
-        return 1 if bool(same_way) == (wanted == "downstream") else FAILED
+        is_downstream = not is_told or bool(same_way)
+        return 1 if is_downstream == (wanted == "downstream") else FAILED
+
+
+cdef str _parameters(str text):
+    """URI parameters with the semicolon before them."""
+    return f";{text}" if text and not text.startswith(";") else text
 
 
 cdef list _split(str uri):

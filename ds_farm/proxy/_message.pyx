@@ -21,7 +21,6 @@ cdef dict _FORMS = {
     name.lower(): (long.lower().encode(), short.encode())
     for long, short in COMPACT_FORMS.items() for name in (long, short)
 }
-cdef frozenset _NO_FLAGS = frozenset()
 cdef frozenset _NEEDED = frozenset({b"via", b"from", b"to", b"call-id", b"cseq"})
 # What our own edits and the sender of a response rely on.
 cdef tuple _FIXED = ("Via", "Route", "Max-Forwards", "Call-ID", "CSeq", "Content-Length")
@@ -47,34 +46,45 @@ cdef class MessageRequest(BaseRequest):
         BaseRequest.begin(self)
         self.x.lumps = self._lumps
         self.is_reply = False
-        self.flags = _NO_FLAGS
+        self.rr_added = ""
+        self.flags = self._base = None
         if self._texts:
             self._texts.clear()
 
     cdef object save(self):
-        """What a failure route is to find again; subclasses add to it."""
+        """What a failure route is to find again; subclasses add to it.  Of what is done to headers
+        that is the request route's part: each attempt begins with it anew."""
         cdef int i
-        cdef list lumps = [
-            (self._lumps[i].start, self._lumps[i].end, self._texts[i])
-            for i in range(self.x.lump_count)
-        ]
-        rr_params = self._rr_params if self.x.record_route else None
-        return (self.x.hops, self.dst_uri, self.new_ruri, lumps, rr_params, self.x.force_rport,
-                self.reply_headers, self.flags)
+        if self.flags is None:
+            self.flags = set()
+        if self._base is None:
+            lumps = [
+                (self._lumps[i].start, self._lumps[i].end, self._texts[i])
+                for i in range(self.x.lump_count)
+            ]
+            rr_params = self._rr_params if self.x.record_route else None
+            self._base = (lumps, rr_params, self.reply_headers, self.x.m.routes)
+        return (self.x.hops, self.dst_uri, self.new_ruri, self.x.force_rport, self._base,
+                self.flags)
 
     cdef int restore(self, saved) except -1:
         """Put back what `save` returned."""
-        (self.x.hops, self.dst_uri, ruri, lumps, rr_params, self.x.force_rport,
-         self.reply_headers, self.flags) = saved
+        (self.x.hops, self.dst_uri, ruri, self.x.force_rport, self._base, self.flags) = saved
+        lumps, rr_params, self.reply_headers, self.x.m.routes = self._base
         if ruri is not None:
             self.set_ruri(ruri)
         for start, end, text in lumps:
             self.change(start, end, text)
         if rr_params is not None:
-            self._rr_params = rr_params
-            self.x.rr_params = <const unsigned char *><const char *>self._rr_params
-            self.x.rr_params_length = len(self._rr_params)
-            self.x.record_route = True
+            self._keep_rr_params(rr_params)
+        return 0
+
+    cdef int _keep_rr_params(self, bytes params) except -1:
+        """Have a Record-Route of ours sent, with these parameters."""
+        self._rr_params = params
+        self.x.rr_params = <const unsigned char *><const char *>self._rr_params
+        self.x.rr_params_length = len(self._rr_params)
+        self.x.record_route = True
         return 0
 
     cdef int restore_knowledge(self, saved) except -1:
@@ -164,6 +174,8 @@ cdef class MessageRequest(BaseRequest):
                 self.complain(f"remove_hf: {written} cannot be removed")
             elif self.change(line, line_end, b""):
                 gone = True
+                if written.strip().lower() == "route":
+                    self.x.m.routes -= 1  # without any it goes by its Request-URI
         return 1 if gone else FAILED
 
     def is_present_hf(self, name):
@@ -268,19 +280,22 @@ cdef class MessageRequest(BaseRequest):
     def setflag(self, flag):
         """Set a flag (a number or a name), which lives as long as the transaction.  1."""
         self.check_open()
-        self.flags = self.flags | {str(flag)}
+        if self.flags is None:
+            self.flags = set()
+        self.flags.add(str(flag))  # in place: routes of one transaction share them
         return 1
 
     def resetflag(self, flag):
         """Clear it.  1."""
         self.check_open()
-        self.flags = self.flags - {str(flag)}
+        if self.flags is not None:
+            self.flags.discard(str(flag))
         return 1
 
     def isflagset(self, flag):
         """1 if it is set; else -1."""
         self.check_open()
-        return 1 if str(flag) in self.flags else FAILED
+        return 1 if self.flags is not None and str(flag) in self.flags else FAILED
 
     # -- asking
 

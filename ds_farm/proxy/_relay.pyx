@@ -334,7 +334,7 @@ cdef class Relay(Sender):
 
     cdef int _finish(self, Transaction *t) except -1:
         """Every branch has ended without success: a failure route may go on, else answer."""
-        if t.context != NULL and not t.is_cancelled:
+        if t.context != NULL:
             self.request.on_failure(t)
             if t.pending or t.is_over:
                 return 0

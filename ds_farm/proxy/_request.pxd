@@ -42,3 +42,4 @@ cdef class BaseRequest:
 
 
 cdef bytes reason_for(int outcome)
+cdef str sip_uri(str place)

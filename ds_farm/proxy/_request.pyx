@@ -82,7 +82,8 @@ cdef class BaseRequest:
 
     cdef int answer(self, int status, bytes reason, bytes headers) except -1:
         """Send one reply of our own; an ACK gets none (17.1.1.3).  1 if it went out."""
-        self.stage = DONE
+        if status >= 200:
+            self.stage = DONE
         headers += self.reply_headers
         if self.x.m.method == ACK:
             ds_count(&self.counters.dropped[<int>UNANSWERED_ACK], 1)
@@ -115,8 +116,9 @@ cdef class BaseRequest:
     # -- functions of a script
 
     def forward(self, uri=None):
-        """Send the request on, without state: to the URI given, else to the destination that was
-        selected ($du), else by its Route, else to its Request-URI (RFC 3261 16.6, 16.11).
+        """Send the request on, without state: to the URI or ``[udp:]host[:port]`` given, else to
+        the destination that was selected ($du), else by its Route, else to its Request-URI (RFC
+        3261 16.6, 16.11).
 
         Max-Forwards is lowered unless `mf_process_maxfwd_header` did.  Returns 1; or -1, and the
         sender has been told why (478, 482, 483, 513) or, of an ACK, nobody.
@@ -127,7 +129,7 @@ cdef class BaseRequest:
         if self.stage == DONE:
             return FAILED
         if uri is not None:
-            text = uri.encode()
+            text = sip_uri(uri).encode()
             self.x.slot = -1
             self.x.has_next = uri_target(text, 0, len(text), &self.x.next) == 0
             if not self.x.has_next:
@@ -162,8 +164,8 @@ cdef class BaseRequest:
         """
         cdef int limit = max_value if type(max_value) is int else int(max_value)
         self.check_open()
-        if not 0 < limit <= 255:
-            raise ValueError(f"mf_process_maxfwd_header: {max_value!r} is not in 1..255")
+        if not 0 < limit <= 256:
+            raise ValueError(f"mf_process_maxfwd_header: {max_value!r} is not in 1..256")
         if self.x.m.hops < 0:
             self.x.hops = limit
             return 2
@@ -302,3 +304,10 @@ cdef class BaseRequest:
     def mb(self):
         """The whole message as received ($mb), bytes."""
         return self.span(0, self.x.m.length)
+
+
+cdef str sip_uri(str place):
+    """A proxy as scripts name it, ``[udp:]host[:port]``, as a URI; a URI as it is."""
+    if place[:4] == "sip:" or place[:5] == "sips:":
+        return place
+    return "sip:" + place.removeprefix("udp:")

@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 
 from ds_farm.proxy._exchange cimport FORWARDED
 from ds_farm.proxy._relay_request cimport RelayRequest
-from ds_farm.proxy._request cimport DONE, OPEN, reason_for
+from ds_farm.proxy._request cimport DONE, OPEN, reason_for, sip_uri
 from ds_farm.proxy._sender cimport rank_of
 from ds_farm.proxy._transaction cimport Branch
 from ds_farm.proxy._wire cimport Peer
@@ -57,7 +57,7 @@ cdef class TmRequest(RelayRequest):
             text = str(argument).strip()
             if "." in text or ":" in text:
                 if self.dst_uri is None:
-                    self.du = f"sip:{text.removeprefix('sip:').removeprefix('udp:')}"
+                    self.du = sip_uri(text)
             else:
                 quiet = quiet or _is_quiet(text)
         if self.stage == DONE and not self._is_failure:
@@ -69,6 +69,7 @@ cdef class TmRequest(RelayRequest):
         if self._is_failure and self.transaction.best_status >= 600:
             return FAILED  # 16.7 step 5: nobody else is asked after a 6xx
         first = self.transaction.branch_nr
+        before = self._target()
         for target in [None, *self._branches]:
             if target is not None:
                 self._aim(target)
@@ -80,7 +81,9 @@ cdef class TmRequest(RelayRequest):
                     ds_count(&self.destinations[self.x.slot].requests, 1)
             elif not failure:
                 failure = outcome
-        self._branches.clear()
+        if self._branches:
+            self._branches.clear()
+            self._aim(before)
         if is_sent:
             self.stage = DONE
             self._arm(first)
@@ -100,6 +103,7 @@ cdef class TmRequest(RelayRequest):
         if self._branch_route is None:
             return self.relay.send(self)
         texts, before = self._texts[:kept], lumps[:kept * sizeof(Edit)]
+        rr_params = self._rr_params if self.x.record_route else None
         self._is_dropped = False
         target, reply_route = self._target(), self._reply_route
         self._branch_route(self)
@@ -112,6 +116,9 @@ cdef class TmRequest(RelayRequest):
         self.x.lump_count = kept
         memcpy(self._lumps, <const char *>before, len(before))
         self._texts = texts
+        self.x.record_route = False
+        if rr_params is not None:
+            self._keep_rr_params(rr_params)
         return outcome
 
     cdef object _target(self):
@@ -133,15 +140,17 @@ cdef class TmRequest(RelayRequest):
         return 0
 
     def append_branch(self, uri=None):
-        """Let the next `t_relay` send the request to one more place at the same time: to ``uri``,
-        or to where it is directed now ($ru and $du).  Returns 1; -1 if that is no URI."""
+        """Let the next `t_relay` send the request to one more place at the same time: to where it
+        is directed now ($ru and $du, which then is open again), or with ``uri`` as its
+        Request-URI; a destination that is set ($du) is this branch's as well, as in OpenSIPS.
+        Returns 1; -1 if that is no URI."""
         self.check_open()
         if uri is None:
             self._branches.append(self._target())
+            self.du = None
+            self.x.next_listener = -1
             return 1
         before = self._target()
-        self.du = None
-        self.x.next_listener = -1
         done = self.rewriteuri(uri)
         if done:
             self._branches.append(self._target())
@@ -208,18 +217,19 @@ cdef class TmRequest(RelayRequest):
 
     def t_local_replied(self, which):
         """In a failure route: 1 if "all" branches have ended without any response, or if the one
-        that decides ("last") has without a final response: timeouts, destinations that refuse;
-        else -1."""
+        that decides has ("branch"), or has without a final response ("last"): timeouts,
+        destinations that refuse; else -1."""
         cdef Branch *b
         self.check_open()
-        if which not in ("all", "last"):
-            self.complain(f"t_local_replied: {which!r} is neither all nor last")
+        which = str(which).lower()
+        if which not in ("all", "last", "branch"):
+            self.complain(f"t_local_replied: {which!r} is none of all, last, branch")
             return FAILED
         if not self._is_failure:
             return FAILED
-        if which == "last":
+        if which != "all":
             b = self._winner()
-            return 1 if b != NULL and b.heard < 2 else FAILED
+            return 1 if b != NULL and b.heard < (2 if which == "last" else 1) else FAILED
         b = self.transaction.branches
         while b != NULL:
             if not b.is_cancel and b.index >= self._first_branch and b.heard:

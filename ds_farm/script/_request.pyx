@@ -162,8 +162,11 @@ cdef class Request(Failover):
 
     def use_blacklist(self, name):
         """From here on skip destinations whose address is on the list of that name
-        (documentation 1.3.11).  Returns 1; -1 if there is no such list."""
+        (documentation 1.3.11), or on "all" of them.  Returns 1; -1 if there is no such list."""
         self.check_open()
+        if name == "all":
+            self.used_blacklists[:] = self.settings.blacklists
+            return 1
         if name not in self.settings.blacklists:
             return FAILED
         if name not in self.used_blacklists:
@@ -171,8 +174,12 @@ cdef class Request(Failover):
         return 1
 
     def unuse_blacklist(self, name):
-        """End what `use_blacklist` began.  Returns 1; -1 if the list was not in use."""
+        """End what `use_blacklist` began, of "all" lists if that is the name.  Returns 1; -1 if
+        the list was not in use."""
         self.check_open()
+        if name == "all":
+            self.used_blacklists.clear()
+            return 1
         if name not in self.used_blacklists:
             return FAILED
         self.used_blacklists.remove(name)

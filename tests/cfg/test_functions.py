@@ -75,6 +75,12 @@ def test_variables(tmp_path: Path, expression: str, value: str) -> None:
         ('add_local_rport(); force_local_rport(); $avp(r) = "gone on";', "gone on"),
         ('while (1) { $avp(r) = "once"; esac; }', "once"),
         ('setbflag(NAT); if (isbflagset(0, NAT) && !isflagset(NAT)) $avp(r) = "set";', "set"),
+        ('setbflag(NAT, 0); if (isbflagset(0, NAT)) $avp(r) = "set";', "set"),
+        ('setbflag(0, 3); setbflag(4); if (isbflagset(3, 0) && isbflagset(4)) $avp(r) = "set";',
+         "set"),
+        ('if (set_via_handling("force-rport,reply-to-via")) $avp(r) = "yes";', "yes"),
+        ('if (!is_maxfwd_lt(70)) $avp(r) = "no"; if (is_maxfwd_lt(71)) $avp(r) = "$avp(r) yes";',
+         "no yes"),
         ('setbflag(NAT); resetbflag(NAT); if (!isbflagset(NAT)) $avp(r) = "reset";', "reset"),
         ('$avp(n) = 7; if (avp_check("$avp(n)", "gt/i:6")) $avp(r) = "more";', "more"),
         ('$avp(n) = "B"; if (avp_check("$avp(n)", "eq/s:b/i")) $avp(r) = "alike";', "alike"),
@@ -243,3 +249,52 @@ def test_the_date_of_an_answer(tmp_path: Path) -> None:
 def test_mistakes(tmp_path: Path, call: str, expected: str) -> None:
     ((_, _, said),) = problems(tmp_path, f"route {{ {call} }}", HEAD)
     assert said.startswith(expected)
+
+
+def test_a_place_from_a_variable(tmp_path: Path) -> None:
+    for text in (
+        '$var(p) = "192.0.2.9:5070"; forward("$var(p)");',
+        'forward("udp:192.0.2.9:5070");',
+    ):
+        ((_, *place),) = run(tmp_path, text, message())
+        assert place[:2] == ["192.0.2.9", 5070]
+
+
+@pytest.mark.parametrize(
+    ("inside", "value"),
+    [
+        ('ds_select_dst("77", "4");', "-1"),
+        ('ds_select_dst("1", "4");', "1"),
+        ('if (is_method("INVITE")) { ds_select_dst("77", "4"); }', "-1"),
+        ('if (is_method("BYE")) { ds_select_dst("77", "4"); }', "1"),
+        ('if (is_method("BYE")) exit; else if (1) { ds_select_dst("77", "4"); ; } else exit;',
+         "-1"),
+        ('route(inner);', "-1"),
+        ('ds_select_dst("77", "4"); $var(x) = 1;', "1"),
+        ('ds_select_dst("77", "4"); xlog("x");', "1"),
+        ("", "1"),
+    ],
+)  # fmt: skip
+def test_a_route_gives_what_its_last_statement_gave(
+    tmp_path: Path, inside: str, value: str
+) -> None:
+    text = f"""
+    route {{ if (route(asked)) $avp(r) = "1"; else $avp(r) = "-1"; sl_send_reply(200, "$avp(r)"); }}
+    route[asked] {{ {inside} }}
+    route[inner] {{ ds_select_dst("77", "4"); }}
+    """
+    sent = run(tmp_path, text, message())[-1][0]
+    assert Sip.read(sent).start_line == f"SIP/2.0 200 {value}".encode()
+
+
+def test_functions_and_drop_in_routes_that_others_call(tmp_path: Path) -> None:
+    text = """
+    route { t_on_branch("b"); t_on_failure("f"); append_branch("sip:192.0.2.2");
+        ds_select_dst("1", "4"); t_relay(); }
+    branch_route[b] { route(check); }
+    route[check] { if ($rd == "192.0.2.2") drop; }
+    failure_route[f] { route(over); }
+    route[over] { if (t_local_replied("all")) t_reply(480, "Nobody"); change_reply_status(1, "x"); }
+    """
+    sent = [each for each in run(tmp_path, text, message()) if b"INVITE" in each[0][:6]]
+    assert [each[1] for each in sent] == ["192.0.2.1"]

@@ -265,6 +265,14 @@ def test_record_route_preset(tmp_path: Path) -> None:
     assert out.all("Record-Route") == [b"<sip:lb.example:5070;lr;ftag=f1>", b"<sip:192.0.2.50;lr>"]
 
 
+def test_two_preset_record_routes(tmp_path: Path) -> None:
+    text = 'add_rr_param("x=y"); record_route_preset("203.0.113.5:5060", "10.0.0.5:5060");'
+    assert relayed(tmp_path, text).all("Record-Route") == [
+        b"<sip:10.0.0.5:5060;lr;ftag=f1;x=y>",
+        b"<sip:203.0.113.5:5060;lr;ftag=f1;x=y>",
+    ]
+
+
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
@@ -279,6 +287,7 @@ def test_record_route_preset(tmp_path: Path) -> None:
         ('avp_subst("$avp(x)/y", "/a/b/");', "expected $avp(from)/$avp(to)/flags, got '$avp(x)/y'"),
         ('set_count("$avp(x)", "$si");', "expected $avp(...), $var(...), $ru or $du, got '$si'"),
         ('t_local_replied("all");', "t_local_replied() cannot be called in a request_route"),
+        ('forward("gw.example.com:5060");', "forward(): expected an address such as udp:192.0.2.1"),
         ("add_path();", "add_path() is of module path, which is not loaded"),
     ],
 )
@@ -288,6 +297,6 @@ def test_mistakes(tmp_path: Path, call: str, expected: str) -> None:
 
 
 def test_local_replied_knows_two_words(tmp_path: Path) -> None:
-    text = f'{HEAD} route {{ }} failure_route[f] {{ t_local_replied("branch"); }}'
+    text = f'{HEAD} route {{ }} failure_route[f] {{ t_local_replied("any"); }}'
     ((_, _, said),) = problems(tmp_path, text)
-    assert said == "t_local_replied(): expected all or last, got 'branch'"
+    assert said == "t_local_replied(): expected all, last or branch, got 'any'"

@@ -100,7 +100,7 @@ def test_local_replied(answers: list[str | None], all_of_them: int, last: int) -
 
     with Stage(route, failure_route_over=failure_route_over) as stage:
         _replied(stage, answers)
-        assert "t_local_replied: 'any' is neither all nor last" in stage.script.complaints
+        assert "t_local_replied: 'any' is none of all, last, branch" in stage.script.complaints
     assert seen == [(all_of_them, last)]
 
 

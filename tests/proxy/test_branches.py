@@ -40,8 +40,8 @@ def test_branches_go_out_together_and_the_first_200_wins() -> None:
     def route(request: Request) -> None:
         request.ds_select_dst("1", "8", "f")
         request.append_branch()
-        request.ds_next_dst()
         request.append_branch("sip:bob@192.0.2.77:5099")
+        request.ds_next_dst()
         request.t_relay()
 
     with Stage(route) as stage:
@@ -207,3 +207,46 @@ def test_reply_routes_of_branches_run_before_the_one_of_the_call() -> None:
         *(("one", 404), ("all", 404), ("all", 404), ("two", 486), ("all", 486)),
     ]
     assert last.status in (404, 486)
+
+
+def test_a_branch_with_a_uri_has_the_destination_that_is_set() -> None:
+    def route(request: Request) -> None:
+        request.du = "sip:192.0.2.9:5064"
+        request.append_branch("sip:two@example.com")
+        request.append_branch()
+        assert request.du is None
+        request.ru = "sip:one@192.0.2.8"
+        request.t_on_failure("over")
+        request.t_relay()
+
+    def failure_route_over(request: Request) -> None:
+        uris.append(request.ru)
+
+    uris: list[str] = []
+    with Stage(route, failure_route_over=failure_route_over) as stage:
+        sent = stage.invite()
+        assert [each[1:3] for each in sent] == [
+            *(("192.0.2.8", 5060), ("192.0.2.9", 5064), ("192.0.2.9", 5064)),
+        ]
+        assert [each[0].split()[1] for each in sent[:2]] == [
+            *(b"sip:one@192.0.2.8", b"sip:two@example.com"),
+        ]
+        for each in sent:
+            stage.answer(each, "404 No")
+    assert uris == ["sip:one@192.0.2.8"]
+
+
+def test_record_route_of_a_branch_route_is_of_that_branch() -> None:
+    def route(request: Request) -> None:
+        request.append_branch(TWO)
+        request.t_on_branch("first")
+        relay(request)
+
+    def branch_route_first(request: Request) -> None:
+        if request.ru != TWO:
+            request.record_route(";x=y")
+
+    with Stage(route, branch_route_first=branch_route_first) as stage:
+        first, second = (Sip.read(each[0]) for each in stage.invite())
+    assert len(first.all("Record-Route")) == 1
+    assert second.all("Record-Route") == []

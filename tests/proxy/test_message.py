@@ -297,8 +297,15 @@ def test_bad_parameters_of_record_route(script: Script, params: str) -> None:
     assert script.run(lambda r: r.record_route(params)) == -1
 
 
-def test_no_add_rr_param_without_record_route(script: Script) -> None:
-    assert script.run(lambda r: r.add_rr_param(";x=y")) == -1
+def test_add_rr_param_before_record_route(script: Script) -> None:
+    def route(request: Request) -> int:
+        assert request.add_rr_param("nat=yes") == 1
+        assert request.record_route(";a=b") == 1
+        return request.add_rr_param(";c=d")
+
+    out = sent(script, route, script.message("INVITE"))
+    assert b";nat=yes;a=b;c=d>" in out.one("Record-Route")
+    assert script.run(lambda r: r.add_rr_param("not one")) == -1
 
 
 def test_two_record_routes_where_the_socket_changes(script: Script) -> None:
@@ -413,4 +420,5 @@ def test_direction_and_parameters_of_our_route(script: Script) -> None:
     draft.set("From", "<sip:a@h>;tag=m")
     assert script.run(lambda r: r.is_direction("upstream"), draft) == 1
     assert script.run(lambda r: r.is_direction("upstream")) == -1
+    assert script.run(lambda r: r.is_direction("downstream")) == 1  # nothing tells
     assert script.run(lambda r: r.is_direction("sideways"), draft) == -1

@@ -333,3 +333,87 @@ def test_function_itself_may_be_armed() -> None:
         (sent,) = stage.invite()
         stage.answer(sent, "500 No")
     assert len(ran) == 1
+
+
+def test_each_attempt_begins_with_the_headers_of_the_request_route() -> None:
+    def route(request: Request) -> None:
+        request.append_hf("X-First: 1\r\n")
+        request.append_to_reply("X-Reply: 1\r\n")
+        request.t_on_failure("next")
+        relay(request)
+
+    def failure_route_next(request: Request) -> None:
+        request.append_hf("X-Retry: 1\r\n")
+        request.append_to_reply("X-Again: 1\r\n")
+        if request.ds_next_dst():
+            request.t_on_failure("next")
+            request.t_relay()
+        else:
+            request.t_reply(480, "Nobody")
+
+    with Stage(route, failure_route_next=failure_route_next) as stage:
+        (sent,) = stage.invite()
+        for _ in range(2):
+            (sent,) = requests(stage.answer(sent, "503 No"))
+            out = Sip.read(sent[0])
+            assert (out.all("X-First"), out.all("X-Retry")) == ([b"1"], [b"1"])
+        (last,) = upstream(stage.answer(sent, "503 No"))
+    assert (last.status, last.all("X-Reply"), last.all("X-Again")) == (480, [b"1"], [b"1"])
+
+
+def test_a_failure_route_hears_of_a_cancelled_call() -> None:
+    def route(request: Request) -> None:
+        request.t_on_failure("over")
+        request.t_on_reply("seen")
+        relay(request)
+
+    def onreply_route_seen(response: Request) -> None:
+        response.setflag(f"seen {response.rs}")
+
+    def failure_route_over(request: Request) -> None:
+        flags = [request.isflagset(f"seen {code}") for code in (180, 183, 487)]
+        heard.append((request.t_was_cancelled(), flags))
+        request.ds_next_dst()
+        heard.append((request.t_relay(), flags))
+
+    heard: list[tuple[int, list[int]]] = []
+    with Stage(
+        route, failure_route_over=failure_route_over, onreply_route_seen=onreply_route_seen
+    ) as stage:
+        draft = stage.script.message("INVITE")
+        (sent,) = stage.invite(draft)
+        stage.answer(sent, "180 Ringing")
+        cancel = draft.bytes().replace(b"INVITE", b"CANCEL")
+        (cancelled,) = requests(stage.script.handle(cancel), b"CANCEL")
+        assert hosts([cancelled]) == ["192.0.2.1"]
+        (last,) = upstream(stage.answer(sent, "487 Request Terminated"))
+    assert last.status == 487
+    assert heard == [(1, [1, -1, 1]), (-1, [1, -1, 1])]
+
+
+def test_a_provisional_answer_without_a_transaction_ends_nothing() -> None:
+    def route(request: Request) -> None:
+        assert request.sl_send_reply(100, "Trying") == 1
+        relay(request)
+
+    with Stage(route) as stage:
+        assert hosts(stage.invite()) == ["192.0.2.1"]
+
+
+def test_without_its_routes_a_request_goes_by_its_uri() -> None:
+    def route(request: Request) -> None:
+        request.remove_hf("Route")
+        request.ru = "sip:x@192.0.2.77"
+        request.t_on_failure("again")
+        request.t_relay()
+
+    def failure_route_again(request: Request) -> None:
+        request.ru = "sip:x@192.0.2.78"
+        request.t_relay()
+
+    with Stage(route, failure_route_again=failure_route_again) as stage:
+        draft = stage.script.message("INVITE").add("Route", "<sip:127.0.0.1;lr>")
+        (sent,) = stage.invite(draft.add("Route", "<sip:198.51.100.99;lr>"))
+        (second,) = requests(stage.answer(sent, "404 No"))
+    assert hosts([sent, second]) == ["192.0.2.77", "192.0.2.78"]
+    assert [Sip.read(each[0]).all("Route") for each in (sent, second)] == [[], []]
