@@ -71,7 +71,7 @@ class SipWorker:
         self._generations = Generations(segment)
         self._generation = 0
         self._table: LiveTable | None = None
-        self._network = network(context.sockets)
+        self._network = network(context.sockets, context.config.farm.alias)
         self._out = Outbox()
         dispatcher = context.config.dispatcher
         self._settings = script_settings(dispatcher, resolve_partitions(dispatcher))

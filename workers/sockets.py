@@ -144,13 +144,14 @@ def close_listeners(listeners: Sequence[Listener]) -> None:
             each.close()
 
 
-def network(listeners: Sequence[Listener]) -> Network:
+def network(listeners: Sequence[Listener], aliases: Sequence[Endpoint] = ()) -> Network:
     """Our addresses as the core knows them."""
     return Network(
         [
             (each.address.host, each.address.port, each.advertised.host, each.advertised.port)
             for each in listeners
-        ]
+        ],
+        [(f"[{each.host}]" if ":" in each.host else each.host, each.port) for each in aliases],
     )
 
 

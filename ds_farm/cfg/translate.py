@@ -64,6 +64,8 @@ def _translate(source: Source, instead: Sequence[str] | None) -> Translation:
     if instead is not None:
         found = Sockets(list(instead), found.tags, are_given=True)
     settings.sections["farm"]["socket"] = found.texts
+    if settings.aliases:
+        settings.sections["farm"]["alias"] = list(settings.aliases)
     compiler = Compiler(source, settings.most_loops, found, settings.partitions())
     compiler.follows_received = settings.follows_received
     routes = [each for each in items if _is_route(each)]

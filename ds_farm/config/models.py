@@ -19,6 +19,7 @@ from ds_farm.config import opensips
 from ds_farm.config.dispatcher import DispatcherConfig
 from ds_farm.config.section import Section
 from ds_farm.config.types import (
+    Aliases,
     Datagrams,
     FarmName,
     Mode,
@@ -62,6 +63,11 @@ class FarmConfig(Section):
         default=(),
         description="Where SIP is received, one or several: [proto:]host[:port] "
         "[as host[:port]]. 'as' is what peers are told; 0.0.0.0 and [::] need it.",
+    )
+    alias: Aliases = Field(
+        default=(),
+        description="Other names and addresses of this server, [udp:]host[:port]: a Route with one "
+        "of them is our own. Without a port every port is meant.",
     )
     route_module: OptionalPath = Field(
         default=None,

@@ -128,6 +128,14 @@ def parse_socket_description(text: str) -> tuple[str, str, int | None]:
     return proto.lower(), host, port
 
 
+def parse_alias(text: str) -> Endpoint:
+    """``[udp:]host[:port]`` that means this server too; port 0 if there is none."""
+    proto, host, port = parse_socket_description(text)
+    if proto != "udp":
+        raise ValueError(f"only udp is supported so far, got {proto!r}")
+    return Endpoint(host, port or 0)
+
+
 def parse_blacklist(text: str) -> Blacklist:
     """``name = id,id,...`` (documentation 1.3.11)."""
     name, equals, ids = (part.strip() for part in text.partition("="))

@@ -25,6 +25,7 @@ from ds_farm.config.opensips import (
     SocketSpec,
     check_avp,
     check_pvar,
+    parse_alias,
     parse_blacklist,
     parse_endpoint,
     parse_nameserver,
@@ -226,6 +227,8 @@ def _probing_socket(text: str) -> str:
 FarmName = Annotated[str, AfterValidator(_farm_name)]
 OneSocket = Annotated[SocketSpec, _parsed(parse_socket, "udp:127.0.0.1:5060")]
 Sockets = Annotated[tuple[OneSocket, ...], BeforeValidator(as_list), Field(strict=False)]
+OneAlias = Annotated[Endpoint, _parsed(parse_alias, "sip.example.com:5060")]
+Aliases = Annotated[tuple[OneAlias, ...], BeforeValidator(as_list), Field(strict=False)]
 OneDatagram = Annotated[DatagramAddress, _parsed(parse_datagram, "udp:127.0.0.1:8080")]
 Datagrams = Annotated[tuple[OneDatagram, ...], BeforeValidator(as_list), Field(strict=False)]
 OneSubscriber = Annotated[Subscriber, _parsed(parse_subscriber, "udp:127.0.0.1:8081")]

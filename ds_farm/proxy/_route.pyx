@@ -5,7 +5,7 @@ Request-URI, ours at the end of the Route (16.6 step 6).
 """
 
 from ds_farm.proxy._exchange cimport Exchange
-from ds_farm.proxy._wire cimport Network, Peer, parse_ip
+from ds_farm.proxy._wire cimport BY_ALIAS, Network, Peer, parse_ip
 from ds_farm.sip._edit cimport Edit, replace
 from ds_farm.sip._text cimport find, find_address_end, next_line, same, skip_space, trim_end
 from ds_farm.sip._names cimport SIP
@@ -35,7 +35,8 @@ cdef int read_routes(const unsigned char *data, const Exchange *x, RouteValue *v
 
 
 cdef int own_socket(const unsigned char *data, int start, int end, Network network) noexcept nogil:
-    """Number of the socket that the URI data[start:end] names, -1 if it is none of ours."""
+    """Number of the socket that the URI data[start:end] names, BY_ALIAS if an alias does, -1 if it
+    is none of ours."""
     cdef Uri uri
     cdef Peer peer
     cdef int listener
@@ -44,6 +45,8 @@ cdef int own_socket(const unsigned char *data, int start, int end, Network netwo
     listener = network.ours(data, uri.host, uri.host_end, uri.port)
     if listener >= 0:
         return listener
+    if network.is_alias(data, uri.host, uri.host_end, uri.port):
+        return BY_ALIAS
     if parse_ip(data, uri.host, uri.host_end, uri.port if uri.port else 5060, &peer) < 0:
         return -1
     return network.is_bound(&peer)
@@ -91,7 +94,7 @@ cdef int take_routes(Exchange *x, Network network, Edit *edits) noexcept nogil:
         socket = own_socket(x.data, address.uri, address.uri_end, network)
         if socket < 0:
             break
-        if not x.has_next:
+        if not x.has_next and socket != BY_ALIAS:
             x.next_listener = socket
         first += 1
     last_line_end = values[n - 1].line_end if n else 0

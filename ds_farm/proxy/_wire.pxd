@@ -84,13 +84,25 @@ cdef class Outbox:
     cdef void clear(self) noexcept nogil
 
 
+cdef enum:
+    BY_ALIAS = 1 << 20           # instead of a socket's number
+
+cdef struct Alias:
+    unsigned char host[256]
+    int length
+    int port                     # 0: any
+
+
 cdef class Network:
     cdef Listener *listeners
     cdef readonly int count
+    cdef Alias *aliases
+    cdef int alias_count
     cdef readonly list descriptions
 
     cdef int ours(self, const unsigned char *data, int host, int host_end, int port) noexcept nogil
     cdef int is_bound(self, const Peer *peer) noexcept nogil
+    cdef bint is_alias(self, const unsigned char *data, int host, int host_end, int port) noexcept nogil
     cdef int for_family(self, int family, int preferred) noexcept nogil
 
 

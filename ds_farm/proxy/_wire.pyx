@@ -78,12 +78,25 @@ cdef class Outbox:
 cdef class Network:
     """The sockets that a worker receives on, in the order of their numbers.
 
-    Made from (ip, port, advertised host, advertised port) of each.
+    Made from (ip, port, advertised host, advertised port) of each, and from what else means this
+    server: (host, port or 0).
     """
 
-    def __cinit__(self, list sockets):
+    def __cinit__(self, list sockets, list aliases=None):
         cdef Listener *listener
         cdef bytes text
+        aliases = aliases or []
+        self.alias_count = len(aliases)
+        self.aliases = <Alias *>calloc(max(1, self.alias_count), sizeof(Alias))
+        if self.aliases == NULL:
+            raise MemoryError
+        for i, (host, port) in enumerate(aliases):
+            text = host.encode()
+            if len(text) > <int>sizeof(self.aliases[i].host):
+                raise ValueError(f"the alias {host!r} is too long")
+            memcpy(self.aliases[i].host, <const char *>text, len(text))
+            self.aliases[i].length = len(text)
+            self.aliases[i].port = port
         self.count = len(sockets)
         self.descriptions = list(sockets)
         self.listeners = <Listener *>calloc(max(1, self.count), sizeof(Listener))
@@ -106,6 +119,7 @@ cdef class Network:
 
     def __dealloc__(self):
         free(self.listeners)
+        free(self.aliases)
 
     def find(self, str text):
         """Number of the socket that ``[proto:]host[:port]`` names, bound or advertised, -1 if it
@@ -140,6 +154,21 @@ cdef class Network:
             ):
                 return i
         return -1
+
+    cdef bint is_alias(
+        self, const unsigned char *data, int host, int host_end, int port
+    ) noexcept nogil:
+        """Whether an alias names a URI's host and port (0 is 5060)."""
+        cdef Alias *alias
+        cdef int i
+        for i in range(self.alias_count):
+            alias = &self.aliases[i]
+            if (
+                same(data, host, host_end, <const char *>alias.host, alias.length)
+                and (alias.port == 0 or alias.port == (port if port else 5060))
+            ):
+                return True
+        return False
 
     cdef int is_bound(self, const Peer *peer) noexcept nogil:
         """Which listener is bound to this address and port, -1 if none."""

@@ -298,3 +298,9 @@ def test_functions_and_drop_in_routes_that_others_call(tmp_path: Path) -> None:
     """
     sent = [each for each in run(tmp_path, text, message()) if b"INVITE" in each[0][:6]]
     assert [each[1] for each in sent] == ["192.0.2.1"]
+
+
+def test_aliases_are_the_farm_s(tmp_path: Path) -> None:
+    (tmp_path / "a.cfg").write_text(HEAD + MYSELF.format("uri == myself"))
+    alias = load(tmp_path / "a.cfg").farm.alias
+    assert [(each.host, each.port) for each in alias] == [("b.example", 5070), ("c.example", 0)]

@@ -422,3 +422,27 @@ def test_direction_and_parameters_of_our_route(script: Script) -> None:
     assert script.run(lambda r: r.is_direction("upstream")) == -1
     assert script.run(lambda r: r.is_direction("downstream")) == 1  # nothing tells
     assert script.run(lambda r: r.is_direction("sideways"), draft) == -1
+
+
+@pytest.mark.parametrize(
+    ("route", "is_ours"),
+    [
+        ("<sip:sip.example.com;lr;ftag=me>", True),
+        ("<sip:SIP.example.com:5060;lr;ftag=me>", True),
+        ("<sip:sip.example.com:5061;lr;ftag=me>", False),
+        ("<sip:203.0.113.5:5071;lr;ftag=me>", True),
+        ("<sip:[2001:db8::5];lr;ftag=me>", True),
+        ("<sip:sip.example.co;lr;ftag=me>", False),
+    ],
+)
+def test_routes_by_an_alias_are_our_own(route: str, is_ours: bool) -> None:
+    aliases = [("sip.example.com", 5060), ("203.0.113.5", 0), ("[2001:db8::5]", 5060)]
+    with Script({1: ["sip:192.0.2.1"]}, aliases=aliases) as script:
+        draft = in_dialog(script, route, "<sip:192.0.2.60:5080;lr>")
+        assert script.run(lambda r: r.check_route_param("ftag="), draft) == (1 if is_ours else -1)
+        if is_ours:
+            _, ((data, ip, *_),) = script.route(lambda r: (r.loose_route(), r.forward()), draft)
+            assert (ip, Sip.read(data).all("Route")) == (
+                "192.0.2.60",
+                [b"<sip:192.0.2.60:5080;lr>"],
+            )

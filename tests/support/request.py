@@ -79,6 +79,7 @@ class Script:
         settings: ScriptSettings | None = None,
         *,
         sockets: list[tuple[str, int, str, int]] | None = None,
+        aliases: list[tuple[str, int]] | None = None,
         threshold: int = 3,
         seed: int = 1,
         routes: Mapping[str, Callable[[Request], object]] | None = None,
@@ -92,7 +93,7 @@ class Script:
         self._numbers = itertools.count(1)
         self._settings = settings or ScriptSettings()
         self._seed = seed
-        self._network = Network(sockets or SOCKETS)
+        self._network = Network(sockets or SOCKETS, aliases or [])
         self._out = Outbox()
         self._route: Callable[[Request], object] = lambda request: None
         self._errors: list[BaseException] = []
