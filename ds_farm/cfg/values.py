@@ -79,6 +79,7 @@ from ds_farm.cfg.texts import (
     uri_part,
     with_params,
 )
+from ds_farm.cfg.transformations import in_net as _in_net  # noqa: F401  # adds its own
 from ds_farm.proxy.codes import FAILED
 
 __all__ = [

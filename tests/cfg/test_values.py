@@ -83,6 +83,10 @@ def test_statements(tmp_path: Path, statements: str, value: str) -> None:
         ("$from $from.user $from.domain.", "sip:al@a.example al a.example."),
         ("$to $to.user $to.domain", "sip:bo@b.example bo b.example"),
         ("$au", "al"),
+        (
+            "$(si{ip.matches,198.51.100.0/24})$(si{ip.isprivate})$(si{ip.isip4})$(si{ip.isip6})",
+            "1010",
+        ),
         ("$(rU{s.substr,0,-1}) $(rU{s.substr,-3,-1}) $(rU{s.substr,1,9})", "012 12 123"),
         ("$(rU{s.substr,4,0}) $(rU{s.substr,-5,0}) $(rU{s.substr,2,-3})", "<null> <null> "),
     ],
