@@ -71,6 +71,18 @@ def replace_avp(avps: Any, name: str, index: int, value: Value) -> None:
         avps.put_all(name, values)
 
 
+def append_avp(avps: Any, name: str, value: Value) -> None:
+    """``$(avp(name)[append]) = value``: below the others; NULL adds nothing."""
+    if value is not None:
+        avps.put_all(name, [*avps.all(name), value])
+
+
+def avp_is_set(value: Value, flags: str = "") -> int:
+    """``is_avp_set``: with flag n of a number, with s of a text, with e of an empty one or of 0."""
+    wanted = {"n": isinstance(value, int), "s": isinstance(value, str), "e": value in ("", 0)}
+    return truth(value is not None and all(wanted.get(each, True) for each in flags.lower()))
+
+
 def drop_avp(avps: Any, name: str, flags: str = "") -> int:
     """``avp_delete``: the topmost value, with flag g all."""
     found = name in avps
@@ -82,12 +94,14 @@ def drop_avp(avps: Any, name: str, flags: str = "") -> int:
 
 
 def copy_avp(avps: Any, source: str, target: str, flags: str = "") -> int:
-    """``avp_copy``: the topmost value, with flag g all; with d the source is deleted."""
+    """``avp_copy``: the topmost value, with flag g every one, is pushed on top of what the target
+    has; with d the source is deleted, n and s make numbers and texts of them."""
     values = avps.all(source) if "g" in flags else avps.all(source)[:1]
-    if values:
-        avps.put_all(target, values)
-        if "d" in flags:
-            drop_avp(avps, source, flags)
+    if values and "d" in flags:
+        drop_avp(avps, source, flags)
+    for value in values:  # each on top of the one before it: all come in reverse
+        made = number(value) if "n" in flags else text(value) if "s" in flags else value
+        avps.push(target, made)
     return truth(values)
 
 
@@ -149,23 +163,28 @@ def print_avps(avps: Any) -> int:
     return 1
 
 
-def check_avp(avps: Any, name: str, check: str, value: Value) -> int:
+def check_avp(values: list[Value], check: str, value: Value) -> int:
     """``avp_check``: whether the topmost value, with flag g any, passes ``operator[/flags]``."""
     operator, _, flags = check.partition("/")
-    values = avps.all(name)[: None if "g" in flags else 1]
-    return truth(any(_passes(each, operator, value, "i" in flags) for each in values))
+    asked = values[: None if "g" in flags else 1]
+    return truth(any(_passes(each, operator, value, "i" in flags) for each in asked))
 
 
 def _passes(value: Value, operator: str, other: Value, no_case: bool) -> bool:
+    """Values of different types do not, whatever the operator; the order of texts is theirs in any
+    case of letters."""
     if operator in ("re", "fm"):
         pattern = text(other) if operator == "re" else fnmatch.translate(text(other))
-        return matches(value, pattern)
-    if operator in BITS:
-        return bool(BITS[operator](number(value), number(other)))
-    if isinstance(value, str) and isinstance(other, str):
-        left, right = (value.lower(), other.lower()) if no_case else (value, other)
-        return bool(CHECKED_ORDERS[operator]((left > right) - (left < right), 0))
-    return bool(CHECKED_ORDERS[operator](number(value) - number(other), 0))
+        return isinstance(value, str) and matches(value, pattern)
+    if isinstance(value, int) and isinstance(other, int):
+        if operator in BITS:
+            return bool(BITS[operator](value, other))
+        return bool(CHECKED_ORDERS[operator](value - other, 0))
+    if operator in BITS or not (isinstance(value, str) and isinstance(other, str)):
+        return False
+    no_case = no_case or operator not in ("eq", "ne")
+    left, right = (value.lower(), other.lower()) if no_case else (value, other)
+    return bool(CHECKED_ORDERS[operator]((left > right) - (left < right), 0))
 
 
 CHECKED_ORDERS: dict[str, Callable[[int, int], bool]] = {

@@ -17,6 +17,14 @@ from ds_farm.cfg.pvars import NAMED, NUMBER, REFERENCE, Code, Unknown, avp_name,
 from ds_farm.cfg.texts import posix
 from ds_farm.cfg.tree import as_node, as_token, constant, quoted
 
+TARGETS = {
+    "$ru": 'put(request, "ru", ', "$du": 'put(request, "du", ',
+    "$rU": "request.rewriteuser(", "$rd": "request.rewritehost(",
+    "$dd": "put_host(request, host=", "$dp": "put_host(request, port=",
+    "$fs": "request.force_send_socket(",
+}  # fmt: skip
+"""Variables besides AVPs and ``$var`` that a result may go to, and what the call begins with."""
+
 
 class Calls(Expressions):
     """Expressions with calls."""
@@ -145,9 +153,10 @@ class Calls(Expressions):
             raise Failure from None
         if reference.name in ("avp", "var") and reference.inner and not reference.transformations:
             return f"set_{reference.name}(request.{reference.name}, {key}, "
-        if plain in ("$ru", "$du"):
-            return f"put(request, {quoted(plain[1:])}, "
-        self._problem(at, f"expected $avp(...), $var(...), $ru or $du, got {literal!r}")
+        if plain in TARGETS:
+            return TARGETS[plain]
+        known = ", ".join(TARGETS)
+        self._problem(at, f"expected $avp(...), $var(...) or one of {known}, got {literal!r}")
         raise Failure
 
     def _substitution(self, literal: str, at: Token) -> str:
@@ -194,9 +203,9 @@ class Calls(Expressions):
         if kind == table.NAME:
             return quoted(literal)
         if kind == table.VALUE:
-            return code.text
+            return f"{code.text}, {quoted(flags)}" if flags else code.text
         if kind == table.LISTED:
-            is_every = "g" in flags.lower() or function == "set_count"
+            is_every = "g" in flags.lower() or function in ("set_count", "avp_check")
             several = NAMED.get(reference.name, (None, None))[1] if is_every else None
             if several and reference.inner:
                 return several(self._variables.text(avp_name(reference.inner)).text)

@@ -280,7 +280,7 @@ FUNCTIONS: dict[str, Function] = {
     # avpops
     "is_avp_set": Function(
         ("avpops",), 1, 1, EVERYWHERE, kinds=(VALUE,),
-        code=lambda a: f"truth(({a[0]}) is not None)",
+        code=lambda a: f"avp_is_set({a[0]})",
     ),
     "avp_delete": Function(
         ("avpops",), 1, 1, EVERYWHERE, kinds=(AVP,),
@@ -290,8 +290,8 @@ FUNCTIONS: dict[str, Function] = {
         ("avpops",), 2, 2, EVERYWHERE, kinds=(AVP, AVP), code=forms.avp_copy
     ),
     "avp_check": Function(
-        ("avpops",), 2, 2, EVERYWHERE, kinds=(AVP, CHECK),
-        code=lambda a: f"check_avp(request.avp, {a[0]}, {a[1]})",
+        ("avpops",), 2, 2, EVERYWHERE, kinds=(LISTED, CHECK),
+        code=lambda a: f"check_avp({a[0]}, {a[1]})",
     ),
     "avp_op": Function(
         ("avpops",), 2, 2, EVERYWHERE, kinds=(PAIR, CHANGE),

@@ -20,14 +20,15 @@ TEXT, NUMBER, ANY = "text", "number", "any"
 
 REFERENCE = re.compile(
     r"\$(?:\$|\((?:[^()]++|\((?:[^()]++|\((?:[^()]++|\([^()]*+\))*+\))*+\))*+\)"
-    r"|(?:msg\.is_request|from\.uri|socket_in\.(?:ip|port|proto))\b"
+    r"|(?:msg\.is_request|from\.(?:uri|user|domain)|(?:ruri|to)\.(?:user|domain)"
+    r"|socket_in\.(?:ip|port|proto))\b"
     r"|\w+(?:\((?:[^()]++|\((?:[^()]++|\([^()]*+\))*+\))*+\))?|\?)"
 )
 """A variable within a text, or ``$$``.  Possessive: what does not match costs no second look."""
 
 _CALLED = re.compile(r"(?<![\w.])([a-z_][a-z0-9_]*)\(")
 _HEAD = re.compile(r"\s*([\w.]+|\?)")
-_INDEX = re.compile(r"\s*\[\s*(\*|-?\d{1,9}|\$.+?)\s*\]")
+_INDEX = re.compile(r"\s*\[\s*(\*|append|-?\d{1,9}|\$.+?)\s*\]")
 _TRANSFORMATION = re.compile(r"\s*\{\s*([\w.]+)\s*((?:,[^{}]*(?:\{[^{}]*\}[^{}]*)*)?)\}")
 
 
@@ -132,6 +133,10 @@ def _header(name: str) -> Code:
     return Code(f"first(request.hdr({name!r}))")
 
 
+def _address(name: str, part: str = "uri") -> Code:
+    return Code(f'address(request, {quoted(name)}, "{part}")')
+
+
 def _preferred(part: str) -> Code:
     return Code(f'nameaddr(first(request.hdr("P-Preferred-Identity")), "{part}")')
 
@@ -163,33 +168,36 @@ SIMPLE: dict[str, Code] = {
     "du": Code("request.du"),
     "dd": _uri("request.du", "host"),
     "dp": _uri("request.du", "port"),
-    "dP": Code('"udp"', TEXT),
+    "dP": Code('("udp" if request.du else None)'),
     "ci": Code("request.ci", TEXT),
     "cs": Code("request.cs", NUMBER),
     "si": Code("request.si", TEXT),
     "sp": Code("request.sp", NUMBER),
     "su": Code('f"sip:{request.si}:{request.sp}"', TEXT),
-    "rs": Code("request.rs", NUMBER),
-    "rr": Code("request.rr", TEXT),
+    "rs": Code("(request.rs or None)"),
+    "rr": Code("(request.rr if request.rs else None)"),
     "mb": Code('request.mb.decode("utf-8", "replace")', TEXT),
     "ml": Code("len(request.mb)", NUMBER),
-    "rb": Code('request.rb.decode("utf-8", "replace")', TEXT),
+    "rb": Code('(request.rb.decode("utf-8", "replace") or None)'),
     "bl": Code("len(request.rb)", NUMBER),
-    "cl": Code("len(request.rb)", NUMBER),
+    "cl": Code("content_length(request)"),
     "ua": _header("User-Agent"),
-    "ct": _header("Contact"),
+    "ct": Code('first(entries(request.hdr("Contact")))'),
     "cT": _header("Content-Type"),
-    "re": _header("Remote-Party-ID"),
+    "re": _address("Remote-Party-ID"),
+    "ai": _address("P-Asserted-Identity"),
     "pai": _header("P-Asserted-Identity"),
     "ppi": _header("P-Preferred-Identity"),
     "pu": _preferred("uri"),
     "pn": _preferred("name"),
     "pU": _uri(_preferred("uri").text, "user"),
     "pd": _uri(_preferred("uri").text, "host"),
-    "di": _header("Diversion"),
-    "rt": _header("Refer-To"),
+    "di": _address("Diversion"),
+    "dir": Code(f'param({_address("Diversion", "params").text}, "reason")'),
+    "dip": Code(f'param({_address("Diversion", "params").text}, "privacy")'),
+    "rt": _address("Refer-To"),
     "ar": Code('credential(request, "realm")'),
-    "au": Code('credential(request, "username")'),
+    "au": Code('credential(request, "user")'),
     "adu": Code('credential(request, "uri")'),
     "Ri": Code("request.Ri", TEXT),
     "Rp": Code("request.Rp", NUMBER),
@@ -221,8 +229,18 @@ SIMPLE: dict[str, Code] = {
 }
 """Variables without an argument."""
 
+LONG = {
+    "src_ip": "si", "ruri": "ru", "ruri.user": "rU", "ruri.domain": "rd", "ouri": "ou",
+    "duri": "du", "from": "fu", "from.user": "fU", "from.domain": "fd", "to": "tu",
+    "to.user": "tU", "to.domain": "td",
+}  # fmt: skip
+"""Other names of variables; those with a point are also in `REFERENCE` and in the grammar."""
+
+SIMPLE.update({name: SIMPLE[same] for name, same in LONG.items()})
+
 LISTS: dict[str, str] = {
-    name: f"request.hdr({header!r})" for name, header in (("ct", "Contact"), ("ua", "User-Agent"))
+    "ct": 'entries(request.hdr("Contact"))',
+    "ua": 'request.hdr("User-Agent")',
 }
 
 NAMED: dict[str, tuple[Callable[[str], Code], Callable[[str], str] | None]] = {
@@ -289,7 +307,9 @@ class Variables:
     def _indexed(self, values: str, index: str | None, text: str) -> Code:
         assert index is not None
         if index == "*":
-            return Code(f'",".join(map(str, {values}))', TEXT)
+            return Code(f'", ".join(map(str, {values}))', TEXT)
+        if index == "append":
+            raise Unknown(f"{text} can only be assigned to")
         if index.startswith("$"):
             return Code(f"at({values}, number({self.value(index).text}))")
         return Code(f"at({values}, {int(index)})")

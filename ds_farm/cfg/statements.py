@@ -173,6 +173,8 @@ class Statements(Calls):
             self._line(depth, f"request.force_send_socket({self._socket(as_node(rest[-1]))})")
             return
         value = self._given(as_node(rest[-1]))
+        if as_node(rest[-1]).data == "call":  # a stored -1 is true
+            value = Code(f"int({value.text})", value.kind)
         if operator not in ("=", ":="):
             before = self._variable(as_token(target))
             value = self._operation(operator.strip(":")[:-1], before, value)
@@ -197,18 +199,16 @@ class Statements(Calls):
                 line = f"request.var[{key}] = {kept}"
             elif name == "stat":
                 line = f"request.stat[{key}] = number({value.text})"
-            elif reference.index is not None and reference.index.lstrip("-").isdigit():
-                index = int(reference.index)
-                line = f"replace_avp(request.avp, {key}, {index}, {value.text})"
             else:
-                function = "set_avp" if operator == ":=" else "push_avp"
-                line = f"{function}(request.avp, {key}, {value.text})"
-        elif name in ("ru", "du", "T_fr_timeout", "T_fr_inv_timeout"):
-            line = f"put(request, {name!r}, {value.text})"
-        elif name == "rU":
+                line = self._stored_avp(key, reference.index, operator, value, target)
+        elif name in ("ru", "ruri", "du", "duri", "T_fr_timeout", "T_fr_inv_timeout"):
+            line = f"put(request, {name.removesuffix('ri')!r}, {value.text})"
+        elif name in ("rU", "ruri.user"):
             line = f"request.rewriteuser({value.text})"
-        elif name == "rd":
+        elif name in ("rd", "ruri.domain"):
             line = f"request.rewritehost({value.text})"
+        elif name in ("dd", "dp"):
+            line = f"put_host(request, {'host' if name == 'dd' else 'port'}={value.text})"
         elif name == "rp":
             line = f"request.rewriteport(text({value.text}))"
         elif name in ("fs", "socket_out"):
@@ -220,6 +220,26 @@ class Statements(Calls):
             raise Failure
         self._variables.note(line)
         self._line(depth, line)
+
+    def _stored_avp(
+        self, key: str, index: str | None, operator: str, value: Code, at: Token
+    ) -> str:
+        """``$(avp(key)[index]) = value``: ``*`` are all values, ``append`` is below them."""
+        if index is not None and index not in ("*", "append"):
+            which = index if index.lstrip("-").isdigit() else self._index(index, at)
+            return f"replace_avp(request.avp, {key}, {which}, {value.text})"
+        if index == "append":
+            function = "append_avp"
+        else:
+            function = "set_avp" if operator == ":=" or index else "push_avp"
+        return f"{function}(request.avp, {key}, {value.text})"
+
+    def _index(self, index: str, at: Token) -> str:
+        try:
+            return f"number({self._variables.value(index).text})"
+        except Unknown as error:
+            self._unknown(at, error)
+            raise Failure from None
 
 
 def _operand(condition: str) -> str:

@@ -259,11 +259,15 @@ def subst(value: Value, expression: str) -> str:
 # -- transformations of {class.name,arguments}
 
 
-def substr(value: Value, offset: Value, length: Value) -> str:
-    """Characters from ``offset`` on, from the end if it is negative; length 0 is all the rest."""
+def substr(value: Value, offset: Value, length: Value) -> Value:
+    """Characters from ``offset`` on, from the end if it is negative; length 0 is all the rest, a
+    negative one all but as many.  NULL if it begins outside of the text."""
     data, begin, count = text(value), number(offset), number(length)
-    begin = max(len(data) + begin, 0) if begin < 0 else begin
-    return data[begin : begin + count] if count > 0 else data[begin:]
+    begin = len(data) + begin if begin < 0 else begin
+    if not 0 <= begin < len(data):
+        return None
+    end = begin + count if count > 0 else len(data) + count
+    return data[begin : max(end, begin)]
 
 
 def select(value: Value, index: Value, separator: str) -> Value:

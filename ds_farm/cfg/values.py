@@ -19,6 +19,8 @@ from typing import Any
 from ds_farm.cfg.avps import (
     ARITHMETIC,
     CHECKS,
+    append_avp,
+    avp_is_set,
     change_avp,
     check_avp,
     copy_avp,
@@ -47,6 +49,13 @@ from ds_farm.cfg.headers import (
     tel2sip,
     verdict,
 )
+from ds_farm.cfg.message import (
+    address,
+    content_length,
+    credential,
+    entries,
+    socket_part,
+)
 from ds_farm.cfg.subst import append_text, replace_text, subst_message, subst_user
 from ds_farm.cfg.texts import (
     TRANSFORMATIONS,
@@ -70,58 +79,18 @@ from ds_farm.cfg.texts import (
     uri_part,
     with_params,
 )
+from ds_farm.cfg.transformations import in_net as _in_net  # noqa: F401  # adds its own
 from ds_farm.proxy.codes import FAILED
 
 __all__ = [
-    "ARITHMETIC",
-    "CHECKS",
-    "TRANSFORMATIONS",
-    "VERDICTS",
-    "Value",
-    "add_option",
-    "add_path",
-    "append_text",
-    "at",
-    "change_avp",
-    "check_avp",
-    "copy_avp",
-    "divide",
-    "drop_avp",
-    "first",
-    "has_param",
-    "has_privacy",
-    "insert_avp",
-    "is_audio_on_hold",
-    "matches",
-    "modulo",
-    "nameaddr",
-    "number",
-    "param",
-    "parts_of_subst",
-    "preset_route",
-    "print_avps",
-    "printed",
-    "push_avp",
-    "received_route",
-    "regex",
-    "remove_option",
-    "replace_avp",
-    "replace_text",
-    "replacement_parts",
-    "set_avp",
-    "strip_body",
-    "subst",
-    "subst_avp",
-    "subst_message",
-    "subst_user",
-    "substituted",
-    "tel2sip",
-    "text",
-    "transform",
-    "truth",
-    "uri_param",
-    "uri_part",
-    "verdict",
+    "ARITHMETIC", "CHECKS", "TRANSFORMATIONS", "VERDICTS", "Value", "add_option", "add_path",
+    "address", "append_avp", "append_text", "at", "avp_is_set", "change_avp", "check_avp",
+    "content_length", "copy_avp", "credential", "divide", "drop_avp", "entries", "first",
+    "has_param", "has_privacy", "insert_avp", "is_audio_on_hold", "matches", "modulo", "nameaddr",
+    "number", "param", "parts_of_subst", "preset_route", "print_avps", "printed", "push_avp",
+    "received_route", "regex", "remove_option", "replace_avp", "replace_text", "replacement_parts",
+    "set_avp", "socket_part", "strip_body", "subst", "subst_avp", "subst_message", "subst_user",
+    "substituted", "tel2sip", "text", "transform", "truth", "uri_param", "uri_part", "verdict",
     "with_params",
 ]  # fmt: skip
 """Of the files beside this one; scripts import all from here."""
@@ -147,7 +116,7 @@ class Status:
 
     def keep(self, code: int) -> int:
         """Note a function's result, and pass it on."""
-        self.code = code
+        self.code = int(code)  # a stored -1 is true
         return code
 
 
@@ -230,18 +199,7 @@ def in_network(value: Value, network: str) -> bool:
         return False
 
 
-# -- what a message says
-
-
-def credential(request: Any, name: str) -> Value:
-    """A parameter of Proxy-Authorization, else of Authorization, without its quotes."""
-    given = first(request.hdr("Proxy-Authorization")) or first(request.hdr("Authorization"))
-    return param((given or "").partition(" ")[2], name, ",")
-
-
-def socket_part(request: Any, part: str) -> Value:
-    """``ip``, ``port`` or ``proto`` of the socket that a message came in by; NULL for all else."""
-    return {"ip": request.Ri, "port": request.Rp, "proto": "udp"}.get(part)
+# -- answers
 
 
 def answered(reply: Callable[..., int], code: Value, *texts: Value) -> int:

@@ -241,7 +241,7 @@ def test_the_date_of_an_answer(tmp_path: Path) -> None:
         ('avp_op("$ru", "add/2");', "expected an AVP, got '$ru'"),
         ('send_reply(99, "x");', "send_reply(): '99' is no status code from 100 to 699"),
         ('t_reply("700", "x");', "t_reply(): '700' is no status code from 100 to 699"),
-        ('pv_printf("$si", "x");', "expected $avp(...), $var(...), $ru or $du, got '$si'"),
+        ('pv_printf("$si", "x");', "expected $avp(...), $var(...) or one of $ru, $du, $rU,"),
         ("setbflag(1, NAT);", "setbflag(): flags of other branches than 0 are not there"),
         ('change_reply_status(400, "x");', "change_reply_status() cannot be called in a request"),
     ],

@@ -188,11 +188,11 @@ def test_conditions(tmp_path: Path, condition: str, is_true: bool) -> None:
         ("$var(x) = 0; while (1) { $var(x) += 1; } $avp(r) = $var(x);", "100"),
         ("while (1) { if ($avp(x) == 3) break; $avp(x) := $avp(x) + 1; } $avp(r) = $avp(x);", "3"),
         ("$var(x) = 8; $var(x) /= 2; $var(x) -= 1; $var(x) *= 5; $avp(r) = $var(x);", "15"),
-        ("$avp(a) = 1; $avp(a) = 2; $avp(r) = $(avp(a)[*]);", "2,1"),
+        ("$avp(a) = 1; $avp(a) = 2; $avp(r) = $(avp(a)[*]);", "2, 1"),
         ("$avp(a) = 1; $avp(a) = 2; $avp(r) = $(avp(a)[1]);", "1"),
         ("$avp(a) = 1; $avp(a) := 2; $avp(r) = $(avp(a)[*]);", "2"),
         ("$avp(a) = 1; $avp(a) = 2; $avp(a) = NULL; $avp(r) = $avp(a);", "1"),
-        ("$avp(a) = 1; $avp(a) = 2; $(avp(a)[1]) = 7; $avp(r) = $(avp(a)[*]);", "2,7"),
+        ("$avp(a) = 1; $avp(a) = 2; $(avp(a)[1]) = 7; $avp(r) = $(avp(a)[*]);", "2, 7"),
         ('$avp(a) = 1; avp_delete("$avp(a)/g"); $avp(r) = $avp(a) + "none";', "none"),
         (
             '$avp(a) = 1; $avp(a) = 2; $var(s) = ""; for ($var(i) in $(avp(a)[*])) '
@@ -222,7 +222,7 @@ def test_conditions(tmp_path: Path, condition: str, is_true: bool) -> None:
         ('$avp("q") = 3; $avp(r) = $avp("q");', "3"),
         ('$avp(a) = "x1"; avp_subst("$avp(a)", "/x/y/"); $avp(r) = $avp(a);', "y1"),
         ('avp_printf("$avp(r)", "$rU-$rm");', "0123-INVITE"),
-        ('$avp(a) = 1; $avp(a) = 2; avp_copy("$avp(a)/g", "$avp(r)");', "2"),
+        ('$avp(a) = 1; $avp(a) = 2; avp_copy("$avp(a)/g", "$avp(r)");', "1"),
         ('$avp(r) = force_send_socket(udp:127.0.0.1:5060);', "1"),
         ('$var(s) = "udp:192.0.2.9:5060"; $avp(r) = force_send_socket($var(s));', "-1"),
         ('setflag(FLAG_A); if (isflagset(FLAG_A)) $avp(r) = "set";', "set"),

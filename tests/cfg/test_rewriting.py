@@ -57,15 +57,15 @@ def relayed(folder: Path, statements: str, draft: Draft | None = None, routes: s
         (r'$avp(a) = "x@y"; avp_subst("$avp(a)", "/(.*)@(.*)/\1@$rd/"); $avp(r) = $avp(a);',
          "x@example.com"),
         (r'$avp(a) = "x1"; $avp(a) = "x2"; $avp(a) = "z"; avp_subst("$avp(a)/$avp(b)/g", "/x/y/");'
-         ' $avp(r) = "$(avp(b)[*])|$(avp(a)[*])";', "y2,y1|z,x2,x1"),
+         ' $avp(r) = "$(avp(b)[*])|$(avp(a)[*])";', "y2, y1|z, x2, x1"),
         (r'$avp(a) = "x1"; $avp(a) = "x2"; avp_subst("$avp(a)/$avp(b)/d", "/x/y/");'
          ' $avp(r) = "$(avp(b)[*])|$(avp(a)[*])";', "y2|x1"),
         ('$avp(a) = "x"; if (!avp_subst("$avp(a)", "/y/z/")) $avp(r) = $avp(a);', "x"),
         ('$avp(a) = 1; $avp(a) = 2; avp_op("$avp(a)/$avp(b)", "mul/5/g");'
-         ' $avp(r) = "$(avp(b)[*])";', "10,5"),
+         ' $avp(r) = "$(avp(b)[*])";', "10, 5"),
         ('$avp(a) = 2; avp_op("$avp(a)/$avp(b)", "add/5"); $avp(r) = "$avp(a) $avp(b)";', "2 7"),
         ('$avp(a) = 1; $avp(a) = 3; avp_insert("$avp(a)", "2", 1); avp_print();'
-         ' $avp(r) = "$(avp(a)[*])";', "3,2,1"),
+         ' $avp(r) = "$(avp(a)[*])";', "3, 2, 1"),
         ('avp_pushto("$ru/domain", "$fd"); avp_pushto("$ru/username", "$fU"); $avp(r) = $ru;',
          "sip:al@a.example"),
         ('$avp(a) = "sip:192.0.2.9"; avp_pushto("$du", "$avp(a)"); $avp(r) = $du;',
@@ -285,7 +285,7 @@ def test_two_preset_record_routes(tmp_path: Path) -> None:
         ('t_relay("udp:gw.example:5060");', "t_relay(): expected an address such as udp:192.0.2.1"),
         ('avp_pushto("$fu", "$avp(x)");', "avp_pushto(): expected one of $ru, $ru/username,"),
         ('avp_subst("$avp(x)/y", "/a/b/");', "expected $avp(from)/$avp(to)/flags, got '$avp(x)/y'"),
-        ('set_count("$avp(x)", "$si");', "expected $avp(...), $var(...), $ru or $du, got '$si'"),
+        ('set_count("$avp(x)", "$si");', "expected $avp(...), $var(...) or one of $ru, $du"),
         ('t_local_replied("all");', "t_local_replied() cannot be called in a request_route"),
         ('forward("gw.example.com:5060");', "forward(): expected an address such as udp:192.0.2.1"),
         ("add_path();", "add_path() is of module path, which is not loaded"),
