@@ -13,7 +13,7 @@ from ds_farm.cfg.functions import FUNCTIONS
 from ds_farm.cfg.modules import NOTHING_HERE
 from ds_farm.cfg.pvars import NAMED as SCRIPT_NAMED
 from ds_farm.cfg.pvars import SIMPLE
-from ds_farm.cfg.texts import TRANSFORMATIONS
+from ds_farm.cfg.transformations import TRANSFORMATIONS
 from ds_farm.config import FarmConfig, load
 from ds_farm.dispatch.model import State
 from ds_farm.script.module import load_routes

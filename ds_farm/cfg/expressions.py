@@ -315,6 +315,10 @@ class Expressions:
         self._variables.used.add(function)
         return f"{function}({left}, {pattern})"
 
+    def set_age(self, is_1x: bool) -> None:
+        """Whether NULL is as in OpenSIPS 1.x."""
+        self._variables.is_1x = is_1x
+
     def _check_pattern(self, literal: str, at: Token) -> None:
         try:
             values.regex(literal)

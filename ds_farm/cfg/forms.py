@@ -32,8 +32,11 @@ def _check_proxy(constant: str) -> None:
 
 
 def avp_copy(arguments: list[str]) -> str:
-    source, mark, flags = arguments[0].partition(", ")
-    return f"copy_avp(request.avp, {source}, {arguments[1]}{mark}{flags})"
+    """``($avp(from)[/flags], $avp(to)[/flags])``."""
+    pairs = [each.partition(", ") for each in arguments]
+    flags = "".join(_constant(each[2]) or "" for each in pairs)
+    last = f", {quoted(flags)}" if flags else ""
+    return f"copy_avp(request.avp, {pairs[0][0]}, {pairs[1][0]}{last})"
 
 
 def append_branch(arguments: list[str]) -> str:

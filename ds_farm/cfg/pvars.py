@@ -264,6 +264,9 @@ class Variables:
         self.used: set[str] = set()
         """Names of `ds_farm.cfg.values` that the code needs."""
 
+        self.is_1x = True
+        """What is not there is "", and a ``$var`` without a value 0; since 2.1 both are NULL."""
+
     def value(self, text: str) -> Code:
         """What a variable is read by.
 
@@ -298,6 +301,8 @@ class Variables:
             raise Unknown(f"{text}: a name is missing")
         plain, several = NAMED[name]
         key = self.text(avp_name(inner)).text
+        if index is None and name == "var" and not self.is_1x:
+            return Code(f"request.var.get({key})")
         if index is None:
             return plain(key)
         if several is None:
@@ -324,7 +329,8 @@ class Variables:
     def _transformed(self, code: Code, name: str, arguments: tuple[str, ...], text: str) -> Code:
         check_transformation(name, arguments, text)
         words = [quoted(name), *(self.text(_unescaped(each)).text for each in arguments)]
-        return Code(f"transform({code.text}, {', '.join(words)})")
+        function = "transform_1x" if self.is_1x else "transform"
+        return Code(f"{function}({code.text}, {', '.join(words)})")
 
     def text(self, literal: str) -> Code:
         """A text of the script, with what its variables hold.

@@ -47,6 +47,15 @@ WORDS = {
 """What stands for a number."""
 
 
+SINCE_2_1 = frozenset(
+    (
+        *("socket", "udp_workers", "tcp_workers", "timer_workers", "log_level", "stderror_enabled"),
+        *("syslog_enabled", "xlog_level", "stderror_level_filter", "syslog_level_filter"),
+    )
+)
+"""Global parameters that tell a script's age, as do modules named proto_..."""
+
+
 @dataclass(slots=True)
 class Settings:
     """What the script says besides its routes."""
@@ -59,6 +68,9 @@ class Settings:
     modules: set[str] = field(default_factory=set)
     aliases: list[str] = field(default_factory=list)
     most_loops: int = MOST_LOOPS
+    is_1x: bool = True
+    """There is nothing in it that only 2.1 and later know."""
+
     follows_received: bool = False
     """loose_route() goes by the ``received`` of our own Route (use_received of module path)."""
 
@@ -121,6 +133,8 @@ class Reader:
         if text[:1] in "\"'":
             text = unquoted(text)
         key = str(at)
+        if key in SINCE_2_1:
+            self.settings.is_1x = False
         makers: dict[str, Callable[[str, Token], None]] = {
             "listen": self._socket,
             "socket": self._socket,
@@ -205,6 +219,8 @@ class Reader:
     def _module(self, token: Token) -> None:
         name = unquoted(str(token)).rsplit("/", 1)[-1].removesuffix(".so")
         self.settings.modules.add(name)
+        if name.startswith("proto_"):
+            self.settings.is_1x = False
         if name not in NOTHING_HERE:
             self._note(token, f"of module {name} there is nothing here")
 

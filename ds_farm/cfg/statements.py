@@ -195,7 +195,9 @@ class Statements(Calls):
         if name in ("avp", "var", "stat") and reference.inner:
             key = self._text(avp_name(reference.inner), target).text
             if name == "var":
-                kept = value.text if value.kind in (TEXT, NUMBER) else f"kept({value.text})"
+                may_be_null = value.kind not in (TEXT, NUMBER)
+                is_kept = may_be_null and self._variables.is_1x
+                kept = f"kept({value.text})" if is_kept else value.text
                 line = f"request.var[{key}] = {kept}"
             elif name == "stat":
                 line = f"request.stat[{key}] = number({value.text})"

@@ -5,10 +5,8 @@ Values are text, whole numbers and None (NULL), as in OpenSIPS.
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -84,14 +82,14 @@ _TEL = re.compile(
 )
 
 
-def _uri(data: str) -> re.Match[str] | None:
+def parsed_uri(data: str) -> re.Match[str] | None:
     return _URI.match(data) or _TEL.match(data)
 
 
 def uri_part(value: Value, part: str) -> Value:
     """``user``, ``host``, ``port`` (a number), ``scheme``, ``passwd``, ``params`` or ``headers``;
     NULL if it has none."""
-    found = _uri(text(value))
+    found = parsed_uri(text(value))
     if found is None:
         return None
     inside = found[part]
@@ -109,7 +107,7 @@ def uri_param(value: Value, name: str) -> Value:
 
 def with_params(value: Value, name: str, added: str = "") -> str:
     """The URI without its parameters of a name, with ``added`` after the others."""
-    found = _uri(text(value))
+    found = parsed_uri(text(value))
     if found is None:
         return text(value)
     kept = [
@@ -128,7 +126,7 @@ def with_params(value: Value, name: str, added: str = "") -> str:
 # -- lists of parameters, addresses, separated values
 
 
-def _split(value: Value, separator: str) -> list[str]:
+def split_at(value: Value, separator: str) -> list[str]:
     """At a character, but not within quotes."""
     found: list[str] = []
     begin, is_quoted, data = 0, False, text(value)
@@ -143,7 +141,7 @@ def _split(value: Value, separator: str) -> list[str]:
 
 def params(value: Value, separator: str = ";") -> list[tuple[str, str]]:
     """Names and values of ``a=b;c``."""
-    pairs = (each.partition("=") for each in _split(value, separator) if each.strip())
+    pairs = (each.partition("=") for each in split_at(value, separator) if each.strip())
     return [(name.strip(), inside.strip().strip('"')) for name, _, inside in pairs]
 
 
@@ -254,105 +252,3 @@ def subst(value: Value, expression: str) -> str:
     pattern, replacement, flags = parts_of_subst(expression)
     result = substituted(value, pattern, tuple(replacement_parts(replacement)), flags)
     return text(value) if result is None else result
-
-
-# -- transformations of {class.name,arguments}
-
-
-def substr(value: Value, offset: Value, length: Value) -> Value:
-    """Characters from ``offset`` on, from the end if it is negative; length 0 is all the rest, a
-    negative one all but as many.  NULL if it begins outside of the text."""
-    data, begin, count = text(value), number(offset), number(length)
-    begin = len(data) + begin if begin < 0 else begin
-    if not 0 <= begin < len(data):
-        return None
-    end = begin + count if count > 0 else len(data) + count
-    return data[begin : max(end, begin)]
-
-
-def select(value: Value, index: Value, separator: str) -> Value:
-    """One of the fields between separators, from the end if ``index`` is negative; "" if there is
-    none."""
-    return text(at(text(value).split(separator or ","), number(index)))
-
-
-def ip(value: Value, part: str) -> Value:
-    """``isip``, ``family``, ``version`` or ``pton`` of a text."""
-    try:
-        found = ipaddress.ip_address(text(value).strip("[]"))
-    except ValueError:
-        return 0 if part == "isip" else None
-    return {"isip": 1, "family": "INET" if found.version == 4 else "INET6"}.get(part, found.version)
-
-
-TRANSFORMATIONS: dict[str, tuple[int, int, Callable[..., Value]]] = {
-    # class.name: least and most arguments, function of the value and of these
-    "s.len": (0, 0, lambda v: len(text(v))),
-    "s.int": (0, 0, number),
-    "s.substr": (2, 2, substr),
-    "s.select": (2, 2, select),
-    "s.tolower": (0, 0, lambda v: text(v).lower()),
-    "s.toupper": (0, 0, lambda v: text(v).upper()),
-    "s.trim": (0, 0, lambda v: text(v).strip()),
-    "s.triml": (0, 0, lambda v: text(v).lstrip()),
-    "s.trimr": (0, 0, lambda v: text(v).rstrip()),
-    "s.index": (1, 2, lambda v, s, o=0: _index(text(v).find(s, number(o)))),
-    "s.rindex": (1, 1, lambda v, s: _index(text(v).rfind(s))),
-    "s.md5": (0, 0, lambda v: hashlib.md5(text(v).encode(), usedforsecurity=False).hexdigest()),
-    "s.encode.hexa": (0, 0, lambda v: text(v).encode().hex()),
-    "s.reverse": (0, 0, lambda v: text(v)[::-1]),
-    "uri.user": (0, 0, lambda v: uri_part(v, "user")),
-    "uri.username": (0, 0, lambda v: uri_part(v, "user")),
-    "uri.host": (0, 0, lambda v: uri_part(v, "host")),
-    "uri.domain": (0, 0, lambda v: uri_part(v, "host")),
-    "uri.port": (0, 0, lambda v: _port(v)),
-    "uri.passwd": (0, 0, lambda v: uri_part(v, "passwd")),
-    "uri.password": (0, 0, lambda v: uri_part(v, "passwd")),
-    "uri.schema": (0, 0, lambda v: uri_part(v, "scheme")),
-    "uri.scheme": (0, 0, lambda v: uri_part(v, "scheme")),
-    "uri.params": (0, 0, lambda v: uri_part(v, "params")),
-    "uri.param": (1, 1, uri_param),
-    "uri.headers": (0, 0, lambda v: uri_part(v, "headers")),
-    "uri.transport": (0, 0, lambda v: uri_param(v, "transport")),
-    "param.value": (1, 2, param),
-    "param.exist": (1, 2, has_param),
-    "param.count": (0, 1, lambda v, s=";": len(params(v, s))),
-    "param.valueat": (1, 2, lambda v, i, s=";": at([b for _, b in params(v, s)], number(i))),
-    "param.name": (1, 2, lambda v, i, s=";": at([a for a, _ in params(v, s)], number(i))),
-    "nameaddr.name": (0, 0, lambda v: nameaddr(v, "name")),
-    "nameaddr.uri": (0, 0, lambda v: nameaddr(v, "uri")),
-    "nameaddr.len": (0, 0, lambda v: nameaddr(v, "len")),
-    "nameaddr.params": (0, 0, lambda v: nameaddr(v, "params")),
-    "nameaddr.param": (1, 1, lambda v, name: param(nameaddr(v, "params"), name)),
-    "csv.count": (0, 0, lambda v: len(_split(v, ","))),
-    "csv.value": (1, 1, lambda v, i: at([each.strip() for each in _split(v, ",")], number(i))),
-    "re.subst": (1, 1, subst),
-    "ip.isip": (0, 0, lambda v: ip(v, "isip")),
-    "ip.family": (0, 0, lambda v: ip(v, "family")),
-    "ip.version": (0, 0, lambda v: ip(v, "version")),
-}  # fmt: skip
-
-
-PARTS = frozenset(n for n in TRANSFORMATIONS if n.startswith(("uri.", "param.", "nameaddr.")))
-"""Those that take a part out."""
-
-
-def transform(value: Value, name: str, *arguments: str) -> Value:
-    """``{name,arguments}``.  NULL stays NULL, and so is what cannot be taken apart; of what can, a
-    part that is not there is "", as in OpenSIPS."""
-    if value is None:
-        return None
-    found = TRANSFORMATIONS[name][2](value, *arguments)
-    if found is None and name in PARTS and value != "":
-        return "" if name[:4] != "uri." or _uri(text(value)) else None
-    return found
-
-
-def _port(value: Value) -> Value:
-    """That a URI has."""
-    found = _uri(text(value))
-    return int(found["port"]) if found and found["port"] else None
-
-
-def _index(place: int) -> Value:
-    return None if place < 0 else place

@@ -68,6 +68,7 @@ def _translate(source: Source, instead: Sequence[str] | None) -> Translation:
         settings.sections["farm"]["alias"] = list(settings.aliases)
     compiler = Compiler(source, settings.most_loops, found, settings.partitions())
     compiler.follows_received = settings.follows_received
+    compiler.set_age(settings.is_1x)
     routes = [each for each in items if _is_route(each)]
     module = compiler.compile(routes, settings.modules, [*found.places(), *settings.aliases])
     if compiler.subscribers:

@@ -58,7 +58,6 @@ from ds_farm.cfg.message import (
 )
 from ds_farm.cfg.subst import append_text, replace_text, subst_message, subst_user
 from ds_farm.cfg.texts import (
-    TRANSFORMATIONS,
     Replacement,
     Value,
     at,
@@ -74,12 +73,11 @@ from ds_farm.cfg.texts import (
     subst,
     substituted,
     text,
-    transform,
     uri_param,
     uri_part,
     with_params,
 )
-from ds_farm.cfg.transformations import in_net as _in_net  # noqa: F401  # adds its own
+from ds_farm.cfg.transformations import TRANSFORMATIONS, transform, transform_1x
 from ds_farm.proxy.codes import FAILED
 
 __all__ = [
@@ -90,8 +88,8 @@ __all__ = [
     "number", "param", "parts_of_subst", "preset_route", "print_avps", "printed", "push_avp",
     "received_route", "regex", "remove_option", "replace_avp", "replace_text", "replacement_parts",
     "set_avp", "socket_part", "strip_body", "subst", "subst_avp", "subst_message", "subst_user",
-    "substituted", "tel2sip", "text", "transform", "truth", "uri_param", "uri_part", "verdict",
-    "with_params",
+    "substituted", "tel2sip", "text", "transform", "transform_1x", "truth", "uri_param",
+    "uri_part", "verdict", "with_params",
 ]  # fmt: skip
 """Of the files beside this one; scripts import all from here."""
 

@@ -18,8 +18,9 @@ from ds_farm.cfg.pvars import (
     check_transformation,
     parse,
 )
-from ds_farm.cfg.texts import Value, at, nameaddr, param, transform, uri_part
+from ds_farm.cfg.texts import Value, at, nameaddr, param, uri_part
 from ds_farm.cfg.texts import text as as_text
+from ds_farm.cfg.transformations import transform_1x
 from ds_farm.errors import ConfigError
 
 
@@ -224,7 +225,7 @@ def _plain(reference: Reference, text: str, fill: Callable[[str], str]) -> Gette
 
 def _transformed(getter: Getter, name: str, arguments: list[Getter]) -> Getter:
     return lambda request: as_text(
-        transform(getter(request), name, *(each(request) for each in arguments))
+        transform_1x(getter(request), name, *(each(request) for each in arguments))
     )
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cfg.translated import HEAD, problems, says
-from tests.support.message import Draft
+from tests.cfg.translated import HEAD, problems, run, says
+from tests.support.message import Draft, Sip
 
 VIA = "SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bKvalues"
 TWO = "$avp(a) = 1; $avp(a) = 2; "
@@ -100,3 +100,29 @@ def test_variables(tmp_path: Path, expression: str, value: str) -> None:
 def test_a_place_below_the_others_is_no_value(tmp_path: Path) -> None:
     ((_, _, said),) = problems(tmp_path, "route { xlog($(avp(a)[append])); }", HEAD)
     assert said == "$(avp(a)[append]) can only be assigned to"
+
+
+@pytest.mark.parametrize(
+    ("statements", "old", "new"),
+    [
+        ('$avp(r) = "$(ru{uri.param,lb})|$(ru{uri.headers})";', "|", "<null>|<null>"),
+        ('if ($(ru{uri.param,lb}) != NULL) $avp(r) = "set"; else $avp(r) = "none";',
+         "set", "none"),
+        ('$avp(r) = "$(avp(l){s.select,5,|})";', "", "<null>"),
+        ('$avp(r) = "$var(fresh)";', "0", "<null>"),
+        ('$var(x) = 1; $var(x) = NULL; if ($var(x) == NULL) $avp(r) = "null"; else $avp(r) = "0";',
+         "0", "null"),
+        ('$var(x) = $hdr(X-None); $avp(r) = "$var(x)";', "0", "<null>"),
+        ('$var(n) = $var(n) + 1; $avp(r) = "$var(n)";', "1", "1"),
+    ],
+)  # fmt: skip
+def test_null_of_1x_and_since_2_1(tmp_path: Path, statements: str, old: str, new: str) -> None:
+    route = f'route {{ $avp(l) = "a|b"; {statements} sl_send_reply(299, "$avp(r)"); }}'
+    for head, expected in (
+        ("", old),
+        ('loadmodule "proto_udp.so"\n', new),
+        ("socket=udp:127.0.0.1:5060\n", new),
+        ("log_level=3\n", new),
+    ):
+        data = run(tmp_path, head + route, message())[-1][0]
+        assert Sip.read(data).start_line == f"SIP/2.0 299 {expected}".encode()
