@@ -230,7 +230,8 @@ class Reader:
             self.settings.follows_received = value not in (0, "0")
         elif (module, name) in _PARAMETERS:
             section, key = _PARAMETERS[module, name]
-            self._put(section, key, f"{value:04}" if key == "mode" else value, at)
+            is_mode = key == "mode" and isinstance(value, int)
+            self._put(section, key, f"{value:04o}" if is_mode else value, at)
         elif module in ("mi_http", "mi_json", "mi_xmlrpc", "httpd", "mi_datagram", "mi_fifo"):
             self._management(module, name, value, at)
         elif module in NOTHING_HERE:  # of others it has been said that nothing is here

@@ -52,3 +52,34 @@ def test_or_and_and_are_one_level(tmp_path: Path, condition: str, is_true: bool)
 )
 def test_arithmetic_is_one_level_and_bits_one(tmp_path: Path, expression: str, value: str) -> None:
     assert says(tmp_path, expression, before="$var(n) = 0;") == value
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        (r'"\x41\x4a-\x7"', "AJ-\a"),
+        (r'"\x4g"', "\x04g"),
+        (r'"\xg"', r"\xg"),
+        (r'"\101\112\60"', "AJ0"),
+        (r'"\0601"', "01"),
+        (r'"\1\8"', r"\1\8"),
+        (r'"\\x41\\101"', r"\x41\101"),
+        (r'"\xc3\xa9\303\251"', "éé"),
+        (r"'\x41\101'", r"\x41\101"),
+        ('"a\\\nb"', "ab"),
+        ("010", "8"),
+        ("0777", "511"),
+        ("09", "9"),
+        ("0", "0"),
+        ("00", "0"),
+        ("0x1F", "31"),
+        ("10", "10"),
+    ],
+)
+def test_strings_and_numbers(tmp_path: Path, expression: str, value: str) -> None:
+    assert says(tmp_path, expression) == value
+
+
+def test_one_digit_is_what_a_substitution_found(tmp_path: Path) -> None:
+    before = '$ru = "sip:123@example.com"; subst_user("/(1)(2)/\\2\\x2d\\1/");'
+    assert says(tmp_path, "$rU", before=before) == "2-13"
