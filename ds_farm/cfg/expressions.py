@@ -201,11 +201,15 @@ class Expressions:
             operands = self._each(self._value, map(as_node, (left, right)))
             return self._operation(str(operator), *operands)
         operand = self._value(as_node(node.children[-1]))
+        if kind == "tested":
+            return operand
+        if operand.kind != NUMBER:
+            self._variables.used.add("number")
+            operand = Code(f"number({operand.text})", NUMBER)
+        if kind == "plus":
+            return operand
         sign = "-" if kind == "minus" else "~"
-        if operand.kind == NUMBER:
-            return Code(f"{sign}{operand.operand}", NUMBER, is_atom=False)
-        self._variables.used.add("number")
-        return Code(f"{sign}number({operand.text})", NUMBER, is_atom=False)
+        return Code(f"{sign}{operand.operand}", NUMBER, is_atom=False)
 
     def _text(self, literal: str, at: Token) -> Code:
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cfg.translated import says
+from tests.cfg.translated import problems, says, translation
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,111 @@ def test_strings_and_numbers(tmp_path: Path, expression: str, value: str) -> Non
 def test_one_digit_is_what_a_substitution_found(tmp_path: Path) -> None:
     before = '$ru = "sip:123@example.com"; subst_user("/(1)(2)/\\2\\x2d\\1/");'
     assert says(tmp_path, "$rU", before=before) == "2-13"
+
+
+HOSTS = "listen=127.0.0.1\n{}\nroute {{ if ($rd == myself) exit; }}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "hosts"),
+    [
+        ("alias=a.com", ["a.com"]),
+        ("alias=a.com b.com", ["a.com", "b.com"]),
+        ('alias="a" "b"', ["a", "b"]),
+        ('alias="a"\n  "b"\nalias=c # "d"', ["a", "b", "c"]),
+        ("alias=udp:a.com:5060", ["a.com:5060"]),
+        ("alias=any:a.com tcp:b.com /* no more */", ["a.com", "b.com"]),
+    ],
+)
+def test_aliases(tmp_path: Path, lines: str, hosts: list[str]) -> None:
+    found = translation(tmp_path, HOSTS.format(lines)).module
+    shown = ", ".join(f'"{host}"' for host in ["127.0.0.1:5060", *hosts])
+    assert f"myself = Myself({shown})" in found
+
+
+@pytest.mark.parametrize(
+    ("lines", "sockets"),
+    [
+        ("listen=udp:127.0.0.1 udp:127.0.0.2:5062", ["127.0.0.1:5060", "127.0.0.2:5062"]),
+        ("listen=udp:127.0.0.1:5061 tcp:127.0.0.1:5061", ["127.0.0.1:5061"]),
+        ('listen="udp:127.0.0.1" "udp:127.0.0.2"', ["127.0.0.1:5060", "127.0.0.2:5060"]),
+        (
+            "socket=udp:127.0.0.1 as 192.0.2.1:5080 tag x use_workers 2 udp:127.0.0.2 anycast",
+            ["127.0.0.1:5060 as 192.0.2.1:5080", "127.0.0.2:5060"],
+        ),
+        ("listen=udp:127.0.0.1:5070 /* the one */", ["127.0.0.1:5070"]),
+    ],
+)
+def test_lists_of_sockets(tmp_path: Path, lines: str, sockets: list[str]) -> None:
+    made = translation(tmp_path, lines + "\nroute { }").sections["farm"]["socket"]
+    assert made == [f"udp:{each}" for each in sockets]
+
+
+def test_comments_after_values_are_no_part_of_them(tmp_path: Path) -> None:
+    text = """
+        listen=127.0.0.1
+        children=4 /* one for each core,
+                      or so */
+        log_level=/* most */0x3
+        user=nobody/* not root */
+        max_while_loops=+0x10
+        maxbuffer=010
+        route { while (1) exit; }
+    """
+    made = translation(tmp_path, text)
+    assert made.sections["farm"]["children"] == 4
+    assert made.sections["farm"]["user"] == "nobody"
+    assert made.sections["farm"]["receive_buffer_bytes"] == 8
+    assert made.sections["log"] == {"level": "info"}
+    assert "in range(16)" in made.module
+
+
+def test_one_value_where_no_list_is(tmp_path: Path) -> None:
+    ((line, column, said),) = problems(tmp_path, 'user="a" "b"\nroute { }')
+    assert (line, column, said) == (1, 10, 'got "b", expected one value of user')
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_true"),
+    [
+        ("[ $var(x) & 4 ]", True),
+        ("[ $var(x) & 1 ]", False),
+        ("[$var(x) - 7]", True),
+        ("[1]", True),
+        ("[ 0 ] || [ 1 ]", True),
+        ("![ $var(x) & 1 ]", True),
+        ("[ +5 - 5 ]", False),
+        ("src_ip == [2001:db8::1]", False),
+    ],
+)
+def test_brackets_around_arithmetic(tmp_path: Path, condition: str, is_true: bool) -> None:
+    before = f'$var(x) = 6; if ({condition}) $avp(r) = "yes"; else $avp(r) = "no";'
+    assert says(tmp_path, "$avp(r)", before=before) == ("yes" if is_true else "no")
+    loop = f'$var(x) = 6; $avp(r) = "no"; while ({condition}) {{ $avp(r) := "yes"; break; }}'
+    assert says(tmp_path, "$avp(r)", before=loop) == ("yes" if is_true else "no")
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [("+5", "5"), ("-5", "-5"), ("2 - +5", "-3"), ('+"7"', "7"), ("yes + on", "2"), ("off", "0")],
+)
+def test_signs_and_words_of_numbers(tmp_path: Path, expression: str, value: str) -> None:
+    assert says(tmp_path, expression) == value
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("no", 0), ("yes", 1), ("on", 1), ("enable", 1), ("off", 0), ("disable", 0), ("true", 1),
+        ("false", 0), ("+5", 5), ("-5", -5), ("0x10", 16), ("010", 8), ('"010"', "010"),
+    ],
+)  # fmt: skip
+def test_values_of_modparam(tmp_path: Path, written: str, value: int | str) -> None:
+    text = f'listen=127.0.0.1\nmodparam("tm", "auto_100trying", {written})\nroute {{ }}'
+    assert translation(tmp_path, text).sections["tm"] == {"auto_100trying": value}
+
+
+def test_other_words_are_no_values_of_modparam(tmp_path: Path) -> None:
+    text = 'loadmodule "tm.so"\nmodparam("tm", "auto_100trying", maybe)\nroute { }'
+    ((line, _, said),) = problems(tmp_path, text)
+    assert (line, said) == (2, "got maybe, expected a string, a number, yes or no")
