@@ -35,6 +35,7 @@ WORDS: dict[str, Code] = {
     "dst_ip": Code("request.Ri", TEXT),
     "dst_port": Code("request.Rp", NUMBER),
     "status": Code("request.rs", NUMBER),
+    "af": Code('("INET6" if ":" in request.si else "INET")', TEXT),
     "proto": Code('"udp"', TEXT),
     "msg:len": Code("len(request.mb)", NUMBER),
     "max_len": Code("65535", NUMBER),
@@ -211,6 +212,11 @@ class Expressions:
         sign = "-" if kind == "minus" else "~"
         return Code(f"{sign}{operand.operand}", NUMBER, is_atom=False)
 
+    def _word_or_value(self, node: Node) -> Code:
+        """On the right a word that has no meaning of its own is a text."""
+        word = _word(node)
+        return Code(quoted(word), TEXT) if word and word not in WORDS else self._value(node)
+
     def _text(self, literal: str, at: Token) -> Code:
         try:
             return self._variables.text(literal)
@@ -271,7 +277,13 @@ class Expressions:
         if operator in ("=~", "!~"):
             text = self._match(as_node(left_node), operator, as_node(right_node))
             return Code(text, NUMBER, is_atom=False)
-        left, right = self._each(self._value, map(as_node, (left_node, right_node)))
+        left, right = self._each(
+            lambda make: make(),
+            (
+                lambda: self._value(as_node(left_node)),
+                lambda: self._word_or_value(as_node(right_node)),
+            ),
+        )
         if as_node(right_node).data == "bare" and operator in ("==", "!="):
             address = str(as_node(right_node).children[0]).replace("[", "").replace("]", "")
             self._variables.used.add("in_network")
@@ -289,8 +301,7 @@ class Expressions:
             other = left if right.text == "None" else right
             word = "is" if operator == "==" else "is not"
             return Code(f"{other.operand} {word} None", NUMBER, is_atom=False)
-        # A method is one word in capitals (RFC 3261 7.1); other texts are equal in any case.
-        if left.kind == right.kind == NUMBER or left.text == "request.method":
+        if left.kind == right.kind == NUMBER:
             return Code(f"{left.operand} {operator} {right.operand}", NUMBER, is_atom=False)
         self._variables.used.add("same")
         text = f"same({left.text}, {right.text})"

@@ -84,12 +84,14 @@ def statements_of(statement: Node) -> list[Node | Token]:
 
 
 def name_of(route: Node) -> str:
-    """Of a route; "" if it has none."""
+    """Of a route; "" if it has none, as the main one, which is route[0] too."""
     if route.data == "timer_route":
         return str(route.children[0])
     for each in route.children:
         if isinstance(each, Tree) and each.data == "route_name":
-            return str(each.children[0])
+            token = as_token(each.children[0])
+            name = unquoted(str(token)) if token.type == "STRING" else str(token)
+            return "" if name == "0" and route.data == "request_route" else name
     return ""
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cfg.translated import problems, says, translation
+from tests.cfg.translated import HEAD, problems, says, translation
+from tests.support.message import Draft
 
 
 @pytest.mark.parametrize(
@@ -191,3 +192,32 @@ def test_other_words_are_no_values_of_modparam(tmp_path: Path) -> None:
     text = 'loadmodule "tm.so"\nmodparam("tm", "auto_100trying", maybe)\nroute { }'
     ((line, _, said),) = problems(tmp_path, text)
     assert (line, said) == (2, "got maybe, expected a string, a number, yes or no")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ['$rm == "option" + "s"', "$rm == options", "method == OPTIONS", "af == INET", "$rU != abc"],
+)
+def test_words_on_the_right_are_texts_in_any_case(tmp_path: Path, condition: str) -> None:
+    before = f'if ({condition}) $var(x) = abc; else $var(x) = "no";'
+    message = Draft("OPTIONS", via="SIP/2.0/UDP 198.51.100.7;branch=z9hG4bKwords", key="words")
+    assert says(tmp_path, "$var(x)", message, before) == "abc"
+
+
+@pytest.mark.parametrize("call", ["route($var(x))", 'route("$var(x)")', 't_on_failure("$var(x)")'])
+def test_names_of_routes_are_constants(tmp_path: Path, call: str) -> None:
+    ((_, _, said),) = problems(tmp_path, f"route {{ {call}; }}", HEAD)
+    assert said == "names of routes must be constants"
+
+
+def test_names_of_routes_in_quotes_and_the_main_one(tmp_path: Path) -> None:
+    made = translation(tmp_path, 'route[0] { route("x y"); }\nroute["x y"] { }').module
+    assert "def request_route(request)" in made
+    assert "route_x_y(request)" in made
+
+
+def test_more_names_of_globals(tmp_path: Path) -> None:
+    names = ("xlog_default_level", "execmsgthreshold", "tcpthreshold", "mem_warming_enabled")
+    text = "listen=127.0.0.1\n" + "".join(f"{name}=1\n" for name in names) + "route { }"
+    notes = [note.text for note in translation(tmp_path, text, "").notes]
+    assert notes == [f"{name} means nothing here" for name in names]
