@@ -43,6 +43,9 @@ class Calls(Expressions):
             self._problem(token, f"{_article(self._kind)}_route cannot call other routes")
             raise Failure
         name = constant(arguments[0]) if arguments else None
+        if arguments and arguments[0].children and (name is None or "$" in name):
+            self._problem(token, "names of routes must be constants")
+            raise Failure
         function = self._names.get(("request_route", name)) if name else None
         if function is None:
             self._problem(
@@ -228,6 +231,9 @@ class Calls(Expressions):
         kind = {"t_on_failure": "failure_route", "t_on_reply": "onreply_route"}.get(
             function, "branch_route"
         )
+        if "$" in literal:
+            self._problem(at, "names of routes must be constants")
+            raise Failure
         name = self._names.get((kind, literal))
         if name is None:
             self._problem(at, f"there is no {kind}[{literal}]")

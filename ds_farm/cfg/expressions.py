@@ -35,6 +35,7 @@ WORDS: dict[str, Code] = {
     "dst_ip": Code("request.Ri", TEXT),
     "dst_port": Code("request.Rp", NUMBER),
     "status": Code("request.rs", NUMBER),
+    "af": Code('("INET6" if ":" in request.si else "INET")', TEXT),
     "proto": Code('"udp"', TEXT),
     "msg:len": Code("len(request.mb)", NUMBER),
     "max_len": Code("65535", NUMBER),
@@ -204,11 +205,20 @@ class Expressions:
             operands = self._each(self._value, map(as_node, (left, right)))
             return self._operation(str(operator), *operands)
         operand = self._value(as_node(node.children[-1]))
+        if kind == "tested":
+            return operand
+        if operand.kind != NUMBER:
+            self._variables.used.add("number")
+            operand = Code(f"number({operand.text})", NUMBER)
+        if kind == "plus":
+            return operand
         sign = "-" if kind == "minus" else "~"
-        if operand.kind == NUMBER:
-            return Code(f"{sign}{operand.operand}", NUMBER, is_atom=False)
-        self._variables.used.add("number")
-        return Code(f"{sign}number({operand.text})", NUMBER, is_atom=False)
+        return Code(f"{sign}{operand.operand}", NUMBER, is_atom=False)
+
+    def _word_or_value(self, node: Node) -> Code:
+        """On the right a word that has no meaning of its own is a text."""
+        word = _word(node)
+        return Code(quoted(word), TEXT) if word and word not in WORDS else self._value(node)
 
     def _text(self, literal: str, at: Token) -> Code:
         try:
@@ -270,7 +280,8 @@ class Expressions:
         if operator in ("=~", "!~"):
             text = self._match(as_node(left_node), operator, as_node(right_node))
             return Code(text, NUMBER, is_atom=False)
-        left, right = self._each(self._value, map(as_node, (left_node, right_node)))
+        sides = [(self._value, as_node(left_node)), (self._word_or_value, as_node(right_node))]
+        left, right = self._each(lambda side: side[0](side[1]), sides)
         if as_node(right_node).data == "bare" and operator in ("==", "!="):
             address = str(as_node(right_node).children[0]).replace("[", "").replace("]", "")
             self._variables.used.add("in_network")
@@ -288,8 +299,7 @@ class Expressions:
             other = left if right.text == "None" else right
             word = "is" if operator == "==" else "is not"
             return Code(f"{other.operand} {word} None", NUMBER, is_atom=False)
-        # A method is one word in capitals (RFC 3261 7.1); other texts are equal in any case.
-        if left.kind == right.kind == NUMBER or left.text == "request.method":
+        if left.kind == right.kind == NUMBER:
             return Code(f"{left.operand} {operator} {right.operand}", NUMBER, is_atom=False)
         self._variables.used.add("same")
         text = f"same({left.text}, {right.text})"

@@ -149,7 +149,8 @@ GLOBALS_IGNORED = frozenset(
         *("syslog_level_filter", "syslog_log_format", "syslog_name", "tcp_children"),
         *("tcp_max_connections", "tcp_threshold", "tcp_workers", "timer_workers"),
         *("udp_receive_buffer", "user_agent_header", "wdir", "workdir", "xlog_buf_size"),
-        *("xlog_force_color", "xlog_level", "xlog_print_level"),
+        *("xlog_force_color", "xlog_level", "xlog_print_level", "xlog_default_level"),
+        *("execmsgthreshold", "execdnsthreshold", "tcpthreshold", "mem_warming_enabled"),
     )
 )
 """Global parameters of OpenSIPS that change nothing here, besides tcp_... and tls_..."""

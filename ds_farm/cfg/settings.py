@@ -17,7 +17,7 @@ from ds_farm.cfg.errors import ScriptProblem
 from ds_farm.cfg.expressions import MOST_LOOPS
 from ds_farm.cfg.modules import GLOBALS_IGNORED, NOTHING_HERE
 from ds_farm.cfg.parse import Node
-from ds_farm.cfg.sockets import DEFAULT_PORT, Sockets, listening, options_of
+from ds_farm.cfg.sockets import DEFAULT_PORT, Sockets, listening, options_of, places_of
 from ds_farm.cfg.source import Source
 from ds_farm.cfg.tree import as_number, unquoted
 
@@ -45,6 +45,9 @@ WORDS = {
     **{"iptos_lowdelay": 16, "iptos_throughput": 8, "iptos_reliability": 4, "iptos_mincost": 2},
 }
 """What stands for a number."""
+
+LISTS = frozenset({"alias", "listen", "socket", "mem-group"})
+"""Global parameters with more than one value."""
 
 
 SINCE_2_1 = frozenset(
@@ -99,7 +102,7 @@ class Reader:
         """All of them."""
         for item in items:
             if item.data == "global":
-                self._global(_token(item, 0), _token(item, 1))
+                self._global(_token(item, 0), *_tokens(item)[1:])
             elif item.data == "loadmodule":
                 self._module(_token(item, 0))
         for item in items:
@@ -128,16 +131,17 @@ class Reader:
 
     # -- global parameters
 
-    def _global(self, at: Token, value: Token) -> None:
-        text = str(value).strip()
-        if text[:1] in "\"'":
-            text = unquoted(text)
+    def _global(self, at: Token, value: Token, *more: Token) -> None:
+        text = " ".join(_plain(each) for each in (value, *more))
         key = str(at)
         if key in SINCE_2_1:
             self.settings.is_1x = False
+        if more and key not in LISTS:
+            self._problem(more[0], f"got {more[0]}, expected one value of {key}")
+            return
         makers: dict[str, Callable[[str, Token], None]] = {
-            "listen": self._socket,
-            "socket": self._socket,
+            "listen": self._list,
+            "socket": self._list,
             "port": self._set_port,
             "children": self._children,
             "udp_workers": self._children,
@@ -164,8 +168,9 @@ class Reader:
             self._problem(at, f"there is no global parameter {key}")
 
     def _number(self, text: str, at: Token, name: str) -> int | None:
-        if re.fullmatch(r"-?\d+", text):
-            return int(text)
+        number = _word_or_number(text)
+        if isinstance(number, int):
+            return number
         self._problem(at, f"{name}: expected a number, got {text!r}")
         return None
 
@@ -173,6 +178,10 @@ class Reader:
         number = self._number(text, at, "max_while_loops")
         if number is not None:
             self.settings.most_loops = number
+
+    def _list(self, text: str, at: Token) -> None:
+        for each in places_of(text):
+            self._socket(each, at)
 
     def _socket(self, text: str, at: Token) -> None:
         place, options = options_of(text)
@@ -201,8 +210,9 @@ class Reader:
             self._put("log", "level", _LEVELS.get(number, "debug" if number > 3 else "error"), at)
 
     def _alias(self, text: str, at: Token) -> None:
-        host = re.sub(r"^(udp|tcp|tls|sctp):", "", text)
-        self.settings.aliases.append(host)
+        for each in text.split():
+            host = re.sub(r"^(any|udp|tcp|tls|sctp|wss?):", "", each.strip("\"'"))
+            self.settings.aliases.append(host)
 
     def _listen(self) -> None:
         """Without ``listen`` OpenSIPS takes every interface; `*` and names of interfaces too."""
@@ -228,8 +238,12 @@ class Reader:
         module, name = (unquoted(str(_token(item, n))) for n in (0, 1))
         at = _token(item, 1)
         node = item.children[2]
+        value: str | int
         if isinstance(node, Token):
-            value: str | int = as_number(node) if node.type == "NUMBER" else unquoted(str(node))
+            value = _plain(node) if node.type == "STRING" else _word_or_number(str(node))
+            if node.type == "NAME" and isinstance(value, str):
+                self._problem(node, f"got {value}, expected a string, a number, yes or no")
+                return
         else:
             value = -as_number(node.children[0])
         for each in module.split("|"):
@@ -246,7 +260,8 @@ class Reader:
             self.settings.follows_received = value not in (0, "0")
         elif (module, name) in _PARAMETERS:
             section, key = _PARAMETERS[module, name]
-            self._put(section, key, f"{value:04}" if key == "mode" else value, at)
+            is_mode = key == "mode" and isinstance(value, int)
+            self._put(section, key, f"{value:04o}" if is_mode else value, at)
         elif module in ("mi_http", "mi_json", "mi_xmlrpc", "httpd", "mi_datagram", "mi_fifo"):
             self._management(module, name, value, at)
         elif module in NOTHING_HERE:  # of others it has been said that nothing is here
@@ -299,9 +314,20 @@ _PARAMETERS = {
 
 
 def _word_or_number(text: str) -> str | int:
-    if re.fullmatch(r"0x[0-9a-f]{1,8}|\d{1,18}", text, re.IGNORECASE):
-        return as_number(text)
+    found = re.fullmatch(r"([-+]?)\s*(0x[0-9a-f]{1,16}|\d{1,18})", text, re.IGNORECASE)
+    if found:
+        return as_number(found[2]) * (-1 if found[1] == "-" else 1)
     return WORDS.get(text.lower(), text)
+
+
+def _plain(token: Token) -> str:
+    """A value without its quotes."""
+    text = str(token).strip()
+    return unquoted(text) if text[:1] in "\"'" else text
+
+
+def _tokens(item: Node) -> list[Token]:
+    return [each for each in item.children if isinstance(each, Token)]
 
 
 def _token(item: Node, index: int) -> Token:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 SIOCGIFADDR = 0x8915
 DEFAULT_PORT = 5060
 
-_OPTION = re.compile(
-    r"\s+(as|tag|use_workers|use_children|use_auto_scaling_profile|anycast|accept_subdomain|frag"
-    r"|reuse_port|allow_proxy_protocol|send_proxy_protocol)\b\s*",
-    re.IGNORECASE,
+_VALUED = ("as", "tag", "use_workers", "use_children", "use_auto_scaling_profile")
+_FLAGS = (
+    *("anycast", "accept_subdomain", "frag", "reuse_port"),
+    *("allow_proxy_protocol", "send_proxy_protocol"),
 )
+_OPTION = re.compile(rf"\s+({'|'.join(_VALUED + _FLAGS)})\b\s*", re.IGNORECASE)
 _PLACE = re.compile(r"(?:\w+:(?!\d+$))?(\[[^\]]*\]|[^:\[\]]+)(?::(\d+))?$")
 
 
@@ -58,6 +59,20 @@ class Sockets:
         # A name that we listen on may have any address.
         is_open = any(each is None or not _is_address(each[1]) for each in known)
         return text if is_ours or is_open else ""
+
+
+def places_of(text: str) -> list[str]:
+    """A list as 1.x has it, taken apart into socket lines."""
+    found: list[str] = []
+    is_value = False
+    for word in text.split():
+        is_option = word.lower() in _VALUED + _FLAGS
+        if found and (is_value or is_option):
+            found[-1] += f" {word}"
+        else:
+            found.append(word)
+        is_value = not is_value and word.lower() in _VALUED
+    return found
 
 
 def options_of(text: str) -> tuple[str, dict[str, str]]:

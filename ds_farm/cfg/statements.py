@@ -73,10 +73,10 @@ class Statements(Calls):
         except Failure:
             return "0"
 
-    def _given(self, node: Node) -> Code:
+    def _given(self, node: Node, *, may_be_word: bool = False) -> Code:
         """A value; the same is true of it."""
         try:
-            return self._value(node)
+            return self._word_or_value(node) if may_be_word else self._value(node)
         except Failure:
             return Code("None")
 
@@ -172,7 +172,7 @@ class Statements(Calls):
         if str(target) in ("$fs", "$socket_out") and operator in ("=", ":="):
             self._line(depth, f"request.force_send_socket({self._socket(as_node(rest[-1]))})")
             return
-        value = self._given(as_node(rest[-1]))
+        value = self._given(as_node(rest[-1]), may_be_word=operator in ("=", ":="))
         if as_node(rest[-1]).data == "call":  # a stored -1 is true
             value = Code(f"int({value.text})", value.kind)
         if operator not in ("=", ":="):

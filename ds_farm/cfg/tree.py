@@ -10,14 +10,29 @@ from lark import Token, Tree
 from ds_farm.cfg.parse import Node
 
 _LITERAL = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "a": "\a"}
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "a": "\a", "\n": ""}
+# One octal digit is none: \1 is what a substitution has found.
+_CODED = re.compile(r"\\x([0-9a-fA-F]{1,2})|\\([0-7]{2,3})")
+_ESCAPED = re.compile(rf"(?P<coded>(?:{_CODED.pattern})+)|\\(?P<other>[\s\S])")
 
 
 def unquoted(token: str) -> str:
     """A string of the script without its quotes and escapes."""
     if token.startswith("'"):
         return token[1:-1]
-    return re.sub(r"\\([\s\S])", lambda m: _ESCAPES.get(m[1], m[0]), token[1:-1])
+    return _ESCAPED.sub(
+        lambda m: _decoded(m[0]) if m["coded"] else _ESCAPES.get(m["other"], m[0]), token[1:-1]
+    )
+
+
+def _decoded(escapes: str) -> str:
+    """Bytes that the script has as ``\\xHH`` or ``\\NNN``, which may be UTF-8."""
+    codes = (int(m[1], 16) if m[1] else int(m[2], 8) & 0xFF for m in _CODED.finditer(escapes))
+    data = bytes(codes)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def quoted(text: str) -> str:
@@ -69,12 +84,14 @@ def statements_of(statement: Node) -> list[Node | Token]:
 
 
 def name_of(route: Node) -> str:
-    """Of a route; "" if it has none."""
+    """Of a route; "" if it has none, as the main one, which is route[0] too."""
     if route.data == "timer_route":
         return str(route.children[0])
     for each in route.children:
         if isinstance(each, Tree) and each.data == "route_name":
-            return str(each.children[0])
+            token = as_token(each.children[0])
+            name = unquoted(str(token)) if token.type == "STRING" else str(token)
+            return "" if name == "0" and route.data == "request_route" else name
     return ""
 
 
@@ -137,9 +154,10 @@ def may_end(node: Node) -> bool:
 
 
 def as_number(token: Node | str) -> int:
-    """A number of the script, decimal or 0x...; leading zeros say nothing."""
+    """A number of the script: decimal, 0x..., or octal with a 0 before octal digits."""
     text = str(token)
-    return int(text, 16 if text[:2].lower() == "0x" else 10)
+    base = 16 if text[:2].lower() == "0x" else 8 if re.fullmatch(r"0[0-7]+", text) else 10
+    return int(text, base)
 
 
 def shown_route(kind: str, name: str) -> str:

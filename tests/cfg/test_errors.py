@@ -21,7 +21,7 @@ ROUTE = "route {{ {} }}\n"
         ("route { if (1) ", (1, 16), "the script ends here, expected"),
         ("route { $ru = ; }", (1, 15), "got ';', expected"),
         ("children=\n", (1, 10), "the script ends here, expected a value"),
-        ("route[] { }", (1, 7), "got ']', expected the name of a route"),
+        ("route[] { }", (1, 7), "got ']', expected a string or the name of a route"),
         ("modparam(1, 2, 3)", (1, 10), "got '1', expected a string"),
         ("frobnicate { }", (1, 12), "got '{', expected '='"),
         ("route { else { } }", (1, 14), "got '{', expected '('"),
