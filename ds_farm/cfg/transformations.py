@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import ipaddress
+import re
+import string
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from ds_farm.cfg.texts import (
     Value,
@@ -21,6 +25,9 @@ from ds_farm.cfg.texts import (
     uri_param,
     uri_part,
 )
+
+MOST_FILLED = 4096
+"""Characters that a script may fill a text to."""
 
 
 def substr(value: Value, offset: Value, length: Value) -> Value:
@@ -49,6 +56,65 @@ def ip(value: Value, part: str) -> Value:
     return {"isip": 1, "family": "INET" if found.version == 4 else "INET6"}.get(part, found.version)
 
 
+_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-_.!~*'()")
+_USER = _UNRESERVED | frozenset("&=+$,;?/")
+_PARAMETER = _UNRESERVED | frozenset("[]/:&+$")
+"""What RFC 3261 25.1 lets stand as it is in a user and in a URI parameter."""
+
+_COMMON = {"'": "\\'", '"': '\\"', "\\": "\\\\", "\0": "\\0"}
+
+
+def percent(value: Value, allowed: frozenset[str]) -> str:
+    """``{s.escape.user}``, ``{s.escape.param}``: %xx for what may not stand there."""
+    return "".join(
+        each if each in allowed else "".join(f"%{byte:02x}" for byte in each.encode())
+        for each in text(value)
+    )
+
+
+def plain(value: Value) -> str:
+    """``{s.unescape.common}``."""
+    return re.sub(r"\\([\\'\"0])", lambda found: "\0" if found[1] == "0" else found[1], text(value))
+
+
+def from_hexa(value: Value) -> Value:
+    """``{s.decode.hexa}``; NULL of what is none."""
+    try:
+        return bytes.fromhex(text(value)).decode("utf-8", "replace")
+    except ValueError:
+        return None
+
+
+def from_base64(value: Value) -> Value:
+    """``{s.b64decode}``; NULL of what is none."""
+    try:
+        return base64.b64decode(text(value), validate=True).decode("utf-8", "replace")
+    except ValueError:
+        return None
+
+
+def filled(value: Value, mark: Value, width: Value, left: bool) -> str:
+    """``{s.fill.left,mark,width}`` and right; what is longer stays as it is."""
+    data = text(value)
+    padding = (text(mark) or " ") * max(number(width) - len(data), 0)
+    padding = padding[: max(min(number(width), MOST_FILLED) - len(data), 0)]
+    return padding + data if left else data + padding
+
+
+def cut(value: Value, width: Value) -> Value:
+    """``{s.width,n}``: cut, or with blanks behind it."""
+    size = min(number(width), MOST_FILLED)
+    return text(value)[:size].ljust(size) if size > 0 else None
+
+
+def from_hex(value: Value) -> Value:
+    """``{s.hex2dec}``; NULL of what is none."""
+    try:
+        return value if isinstance(value, int) else int(text(value), 16)
+    except ValueError:
+        return None
+
+
 _PRIVATE = [ipaddress.ip_network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 
 
@@ -58,6 +124,11 @@ def _version(value: Value) -> int:
         return ipaddress.ip_address(text(value).strip("[]")).version
     except ValueError:
         return 0
+
+
+def address_or_null(value: Value) -> Value:
+    """``{ip.pton}`` and ``{ip.ntop}``, whose bytes are not shown here: the address itself."""
+    return text(value).strip("[]") if _version(value) else None
 
 
 def in_net(value: Value, network: str) -> Value:
@@ -93,6 +164,20 @@ TRANSFORMATIONS: dict[str, tuple[int, int, Callable[..., Value]]] = {
     "s.rindex": (1, 1, lambda v, s: _index(text(v).rfind(s))),
     "s.md5": (0, 0, lambda v: hashlib.md5(text(v).encode(), usedforsecurity=False).hexdigest()),
     "s.encode.hexa": (0, 0, lambda v: text(v).encode().hex()),
+    "s.decode.hexa": (0, 0, from_hexa),
+    "s.b64encode": (0, 0, lambda v: base64.b64encode(text(v).encode()).decode()),
+    "s.b64decode": (0, 0, from_base64),
+    "s.escape.common": (0, 0, lambda v: "".join(_COMMON.get(each, each) for each in text(v))),
+    "s.unescape.common": (0, 0, plain),
+    "s.escape.user": (0, 0, lambda v: percent(v, _USER)),
+    "s.unescape.user": (0, 0, lambda v: unquote(text(v))),
+    "s.escape.param": (0, 0, lambda v: percent(v, _PARAMETER)),
+    "s.unescape.param": (0, 0, lambda v: unquote(text(v))),
+    "s.fill.left": (2, 2, lambda v, mark, n: filled(v, mark, n, True)),
+    "s.fill.right": (2, 2, lambda v, mark, n: filled(v, mark, n, False)),
+    "s.width": (1, 1, cut),
+    "s.dec2hex": (0, 0, lambda v: f"{number(v):x}"),
+    "s.hex2dec": (0, 0, from_hex),
     "s.reverse": (0, 0, lambda v: text(v)[::-1]),
     "uri.user": (0, 0, lambda v: uri_part(v, "user")),
     "uri.username": (0, 0, lambda v: uri_part(v, "user")),
@@ -106,6 +191,11 @@ TRANSFORMATIONS: dict[str, tuple[int, int, Callable[..., Value]]] = {
     "uri.params": (0, 0, lambda v: uri_part(v, "params")),
     "uri.param": (1, 1, uri_param),
     "uri.headers": (0, 0, lambda v: uri_part(v, "headers")),
+    "uri.lr": (0, 0, lambda v: uri_param(v, "lr")),
+    "uri.maddr": (0, 0, lambda v: uri_param(v, "maddr")),
+    "uri.method": (0, 0, lambda v: uri_param(v, "method")),
+    "uri.ttl": (0, 0, lambda v: uri_param(v, "ttl")),
+    "uri.uparam": (0, 0, lambda v: uri_param(v, "user")),
     "uri.transport": (0, 0, lambda v: uri_param(v, "transport")),
     "param.value": (1, 2, param),
     "param.exist": (1, 2, has_param),
@@ -123,6 +213,8 @@ TRANSFORMATIONS: dict[str, tuple[int, int, Callable[..., Value]]] = {
     "ip.isip": (0, 0, lambda v: ip(v, "isip")),
     "ip.family": (0, 0, lambda v: ip(v, "family")),
     "ip.version": (0, 0, lambda v: ip(v, "version")),
+    "ip.pton": (0, 0, address_or_null),
+    "ip.ntop": (0, 0, address_or_null),
     "ip.matches": (1, 1, in_net),
     "ip.isprivate": (0, 0, is_private),
     "ip.isip4": (0, 0, lambda v: int(_version(v) == 4)),

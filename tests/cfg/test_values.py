@@ -126,3 +126,31 @@ def test_null_of_1x_and_since_2_1(tmp_path: Path, statements: str, old: str, new
     ):
         data = run(tmp_path, head + route, message())[-1][0]
         assert Sip.read(data).start_line == f"SIP/2.0 299 {expected}".encode()
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("$(avp(x){s.b64encode})", "YSdiIlxjIMOk"),
+        ("$(avp(x){s.b64encode}{s.b64decode})", "a'b\"\\c ä"),
+        ("$(fd{s.b64decode})|$(avp(x){s.b64decode})", "<null>|<null>"),
+        ("$(rU{s.encode.hexa}{s.decode.hexa})|$(fU{s.decode.hexa})", "0123|<null>"),
+        ("$(avp(x){s.escape.common})", "a\\'b\\\"\\\\c ä"),
+        ("$(avp(x){s.escape.common}{s.unescape.common})", "a'b\"\\c ä"),
+        ("$(avp(x){s.escape.user})", "a'b%22%5cc%20%c3%a4"),
+        ("$(avp(x){s.escape.user}{s.unescape.user})", "a'b\"\\c ä"),
+        ("$(avp(x){s.escape.param}{s.unescape.param})", "a'b\"\\c ä"),
+        ("$(rU{s.fill.left,0,6})|$(rU{s.fill.right,ab,7})|$(rU{s.fill.left,0,2})",
+         "000123|0123aba|0123"),
+        ("$(rU{s.width,2})|$(rU{s.width,6})|$(rU{s.width,0})", "01|0123  |<null>"),
+        ("$(rU{s.dec2hex})|$(rU{s.hex2dec})|$(fU{s.hex2dec}{s.len})", "7b|291|<null>"),
+        ("$(avp(u){uri.lr})|$(avp(u){uri.maddr})|$(avp(u){uri.ttl})|$(avp(u){uri.uparam})",
+         "|192.0.2.1||phone"),
+        ("$(si{ip.pton}{ip.family})|$(rU{ip.pton})", "INET|<null>"),
+        ("$(si{ip.matches,198.51.100.0/24})|$(si{ip.isprivate})", "1|0"),
+    ],
+)  # fmt: skip
+def test_transformations(tmp_path: Path, expression: str, value: str) -> None:
+    made = message().add("X-Text", "a'b\"\\c ä")
+    before = '$avp(x) = $hdr(X-Text); $avp(u) = "sip:a@b;maddr=192.0.2.1;user=phone;lr";'
+    assert says(tmp_path, f'"{expression}"', made, before) == value
