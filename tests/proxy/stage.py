@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ds_farm.script._request import Request
 from tests.support.message import Draft, Sip, reply
-from tests.support.request import CALLER, Script, Sent
+from tests.support.request import CALLER, SOCKETS, Script, Sent
 
 ONE, TWO, THREE = "sip:192.0.2.1", "sip:192.0.2.2", "sip:192.0.2.3"
 Route = Callable[[Request], object]
@@ -51,3 +52,26 @@ def hosts(sent: list[Sent]) -> list[str]:
 def relay(request: Request) -> None:
     request.ds_select_dst("1", "8", "f")
     assert request.t_relay() == 1
+
+
+@contextmanager
+def two_sockets() -> Iterator[Script]:
+    """A proxy without transactions, which listens on two addresses."""
+    sockets = [*SOCKETS, ("127.0.0.2", 5062, "127.0.0.2", 5062)]
+    with Script({1: [ONE]}, sockets=sockets) as made:
+        yield made
+
+
+def sent(script: Script, route: Route, message: Draft | None = None) -> Sip:
+    """The request that goes out when this routing function has forwarded it."""
+    draft = script.message("INVITE") if message is None else message
+
+    def whole(request: Request) -> object:
+        result = route(request)
+        assert request.forward("sip:192.0.2.9:5070") == 1
+        return result
+
+    result, datagrams = script.route(whole, draft)
+    assert result == 1, script.complaints
+    assert len(datagrams) == 1
+    return Sip.read(datagrams[0][0])

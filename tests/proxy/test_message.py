@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from ds_farm.script._request import Request
-from tests.support.message import Draft, Sip
-from tests.support.request import SOCKETS, Script
-
-TO = "sip:192.0.2.9:5070"
-Route = Callable[[Request], object]
+from tests.proxy.stage import Route, sent, two_sockets
+from tests.support.message import Sip
+from tests.support.request import Script
 
 
 @pytest.fixture(scope="module")
 def script() -> Iterator[Script]:
-    sockets = [*SOCKETS, ("127.0.0.2", 5062, "127.0.0.2", 5062)]
-    with Script({1: ["sip:192.0.2.1"]}, sockets=sockets) as made:
+    with two_sockets() as made:
         yield made
-
-
-def sent(script: Script, route: Route, message: Draft | None = None) -> Sip:
-    """The request that goes out when this routing function has forwarded it."""
-    draft = script.message("INVITE") if message is None else message
-
-    def whole(request: Request) -> object:
-        result = route(request)
-        assert request.forward(TO) == 1
-        return result
-
-    result, datagrams = script.route(whole, draft)
-    assert result == 1, script.complaints
-    assert len(datagrams) == 1
-    return Sip.read(datagrams[0][0])
 
 
 def names(message: Sip) -> list[str]:
