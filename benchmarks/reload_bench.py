@@ -57,6 +57,8 @@ AFTER_S = 0.05
 
 POLL_S = 0.002
 RELOAD_TIMEOUT_S = 30.0
+LIMIT_S = 3600.0
+"""The longest that the generator runs; a thousand reloads take half of it."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -171,7 +173,7 @@ def main(
         if real_time:
             claim_cores(pids)
         # It is ended as soon as the last reload is over: the time given is a limit.
-        limit_s = 5 + reloads * (QUIET_S + RELOAD_TIMEOUT_S)
+        limit_s = min(LIMIT_S, 5 + reloads * (QUIET_S + RELOAD_TIMEOUT_S))
         blast = Blast(
             stage, farm.sip, pids, seconds=limit_s, rate=rate, trace=trace, real_time=True
         )

@@ -58,9 +58,9 @@ def new_uri(maker: str) -> str:
     return f"put(request, 'ru', {maker})"
 
 
-def has_option(arguments: list[str]) -> str:
-    options = f"','.join(request.hdr({arguments[0]}))"
-    return f"truth(has_param({options}, {arguments[1]}, ','))"
+def uri_header(arguments: list[str]) -> str:
+    """``append_urihf``."""
+    return f"request.append_hf({_joined(arguments[0], 'request.ou', arguments[1])})"
 
 
 def own_flag(method: str, prefix: str) -> Callable[[list[str]], str]:
@@ -97,16 +97,11 @@ def via_handling(arguments: list[str]) -> str:
     return "request.force_rport()" if "force-rport" in (_constant(arguments[0]) or "") else "1"
 
 
-def replace(options: str) -> Callable[[list[str]], str]:
+def helper(name: str, *options: str) -> Callable[[list[str]], str]:
+    """A function of `ds_farm.cfg.values` that takes the request, and the arguments as they are."""
+
     def code(arguments: list[str]) -> str:
-        return f"replace_text({', '.join(filter(None, ['request', *arguments, options]))})"
-
-    return code
-
-
-def append_text(options: str) -> Callable[[list[str]], str]:
-    def code(arguments: list[str]) -> str:
-        return f"append_text({', '.join(filter(None, ['request', *arguments, options]))})"
+        return f"{name}({', '.join(['request', *arguments, *options])})"
 
     return code
 
@@ -114,7 +109,7 @@ def append_text(options: str) -> Callable[[list[str]], str]:
 def validate(arguments: list[str]) -> str:
     """``([flags[, result]])``."""
     if len(arguments) < 2:
-        return f"verdict({', '.join(['request', *arguments])})"
+        return helper("verdict")(arguments)
     flags, target = arguments
     return f"explained(verdict(request, {flags}), lambda why: {target}why))"
 

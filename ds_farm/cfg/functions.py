@@ -145,7 +145,7 @@ FUNCTIONS: dict[str, Function] = {
     "record_route": Function(("rr",), 0, 1, REQUEST | FAILURE | BRANCH),
     "record_route_preset": Function(
         ("rr",), 1, 2, REQUEST | FAILURE | BRANCH,
-        code=lambda a: f"preset_route(request, {', '.join(a)})",
+        code=forms.helper("preset_route"),
     ),
     "loose_route": Function(("rr",), 0, 0, REQUEST),
     "add_rr_param": Function(("rr",), 1, 1, REQUEST | FAILURE | BRANCH),
@@ -153,11 +153,11 @@ FUNCTIONS: dict[str, Function] = {
     "is_direction": Function(("rr",), 1, 1),
     # path
     "add_path": Function(
-        ("path",), 0, 1, REQUEST, code=lambda a: f"add_path({', '.join(['request', *a])})"
+        ("path",), 0, 1, REQUEST, code=forms.helper("add_path")
     ),
     "add_path_received": Function(
         ("path",), 0, 1, REQUEST,
-        code=lambda a: f"add_path({', '.join(['request', *a])}, received=True)",
+        code=forms.helper("add_path", "received=True"),
     ),
     # sipmsgops, textops, uri
     "is_method": Function(("sipmsgops", "textops"), 1, 1, MESSAGE | LOCAL),
@@ -177,29 +177,29 @@ FUNCTIONS: dict[str, Function] = {
         ("sipmsgops", "textops"), 0, 0, REQUEST | FAILURE | BRANCH,
         code=lambda a: "request.append_to_reply(date_line())",
     ),
-    "list_hdr_has_option": Function(("sipmsgops",), 2, 2, code=forms.has_option),
+    "list_hdr_has_option": Function(("sipmsgops",), 2, 2, code=forms.helper("has_option")),
     "list_hdr_add_option": Function(
-        ("sipmsgops",), 2, 2, code=lambda a: f"add_option(request, {a[0]}, {a[1]})"
+        ("sipmsgops",), 2, 2, code=forms.helper("add_option")
     ),
     "list_hdr_remove_option": Function(
-        ("sipmsgops",), 2, 2, code=lambda a: f"remove_option(request, {a[0]}, {a[1]})"
+        ("sipmsgops",), 2, 2, code=forms.helper("remove_option")
     ),
     "append_urihf": Function(
         ("sipmsgops", "textops"), 2, 2, REQUEST | FAILURE | BRANCH,
-        code=lambda a: f"request.append_hf({a[0]} + request.ou + {a[1]})",
+        code=forms.uri_header,
     ),
     "is_privacy": Function(
-        ("sipmsgops", "textops"), 1, 1, code=lambda a: f"truth(has_privacy(request, {a[0]}))"
+        ("sipmsgops", "textops"), 1, 1, code=forms.helper("has_privacy")
     ),
     "is_audio_on_hold": Function(
-        ("sipmsgops", "textops"), 0, 0, code=lambda a: "truth(is_audio_on_hold(request))"
+        ("sipmsgops", "textops"), 0, 0, code=forms.helper("is_audio_on_hold")
     ),
     "strip_body": Function(
         ("sipmsgops", "textops"), 0, 1,
-        code=lambda a: f"strip_body({', '.join(['request', *a])})",
+        code=forms.helper("strip_body"),
     ),
     "remove_body_part": Function(
-        ("sipmsgops",), 0, 1, code=lambda a: f"strip_body({', '.join(['request', *a])})"
+        ("sipmsgops",), 0, 1, code=forms.helper("strip_body")
     ),
     "sipmsg_validate": Function(
         ("sipmsgops",), 0, 2, kinds=(PLAIN, TARGET), code=forms.validate
@@ -208,36 +208,39 @@ FUNCTIONS: dict[str, Function] = {
     "append_to_reply": Function(("sipmsgops", "textops"), 1, 1),
     "search": Function(("textops",), 1, 1, kinds=(PATTERN,)),
     "search_body": Function(("textops",), 1, 1, kinds=(PATTERN,)),
-    "search_append": Function(("textops",), 2, 2, kinds=(PATTERN,), code=forms.append_text("")),
-    "search_append_body": Function(
-        ("textops",), 2, 2, kinds=(PATTERN,), code=forms.append_text("in_body=True")
+    "search_append": Function(
+        ("textops",), 2, 2, kinds=(PATTERN,), code=forms.helper("append_text")
     ),
-    "replace": Function(("textops",), 2, 2, kinds=(PATTERN,), code=forms.replace("")),
+    "search_append_body": Function(
+        ("textops",), 2, 2, kinds=(PATTERN,), code=forms.helper("append_text", "in_body=True")
+    ),
+    "replace": Function(("textops",), 2, 2, kinds=(PATTERN,), code=forms.helper("replace_text")),
     "replace_all": Function(
-        ("textops",), 2, 2, kinds=(PATTERN,), code=forms.replace("every=True")
+        ("textops",), 2, 2, kinds=(PATTERN,), code=forms.helper("replace_text", "every=True")
     ),
     "replace_body": Function(
-        ("textops",), 2, 2, kinds=(PATTERN,), code=forms.replace("in_body=True")
+        ("textops",), 2, 2, kinds=(PATTERN,), code=forms.helper("replace_text", "in_body=True")
     ),
     "replace_body_all": Function(
-        ("textops",), 2, 2, kinds=(PATTERN,), code=forms.replace("in_body=True, every=True")
+        ("textops",), 2, 2, kinds=(PATTERN,),
+        code=forms.helper("replace_text", "in_body=True", "every=True"),
     ),
     "replace_body_atonce": Function(
         ("textops",), 2, 2, kinds=(PATTERN,),
-        code=forms.replace("in_body=True, every=True, is_one=True"),
+        code=forms.helper("replace_text", "in_body=True", "every=True", "is_one=True"),
     ),
     "subst": Function(
-        ("textops",), 1, 1, kinds=(SUBST,), code=lambda a: f"subst_message(request, {a[0]})"
+        ("textops",), 1, 1, kinds=(SUBST,), code=forms.helper("subst_message")
     ),
     "subst_body": Function(
         ("textops",), 1, 1, kinds=(SUBST,),
-        code=lambda a: f"subst_message(request, {a[0]}, in_body=True)",
+        code=forms.helper("subst_message", "in_body=True"),
     ),
     "subst_uri": Function(
-        ("textops",), 1, 1, kinds=(SUBST,), code=lambda a: f"subst_uri(request, {a[0]})"
+        ("textops",), 1, 1, kinds=(SUBST,), code=forms.helper("subst_uri")
     ),
     "subst_user": Function(
-        ("textops",), 1, 1, kinds=(SUBST,), code=lambda a: f"subst_user(request, {a[0]})"
+        ("textops",), 1, 1, kinds=(SUBST,), code=forms.helper("subst_user")
     ),
     "uri_param": Function(("uri", "sipmsgops"), 1, 2, code=forms.uri_param),
     "ruri_has_param": Function(("sipmsgops",), 1, 2, code=forms.uri_param),
@@ -253,15 +256,15 @@ FUNCTIONS: dict[str, Function] = {
     "ruri_del_param": Function(
         ("sipmsgops",), 1, 1, code=lambda a: forms.new_uri(f"with_params(request.ru, {a[0]})")
     ),
-    "ruri_tel2sip": Function(("sipmsgops",), 0, 0, code=lambda a: "tel2sip(request)"),
-    "tel2sip": Function(("uri",), 0, 0, code=lambda a: "tel2sip(request)"),
+    "ruri_tel2sip": Function(("sipmsgops",), 0, 0, code=forms.helper("tel2sip")),
+    "tel2sip": Function(("uri",), 0, 0, code=forms.helper("tel2sip")),
     "is_uri_user_e164": Function(
         ("uri", "sipmsgops"), 1, 1,
         code=lambda a: f"truth(regex(r'^\\+\\d{{2,15}}$').search(text(uri_part({a[0]}, 'user'))))",
     ),
     # options
     "options_reply": Function(
-        ("options",), 0, 0, REQUEST, code=lambda a: "answer_options(request)"
+        ("options",), 0, 0, REQUEST, code=forms.helper("answer_options")
     ),
     # dispatcher
     "ds_select_dst": Function(

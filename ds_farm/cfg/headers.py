@@ -7,6 +7,7 @@ import logging
 import re
 from typing import Any
 
+from ds_farm.cfg.avps import truth
 from ds_farm.cfg.texts import Value, first, has_param, nameaddr, number, param, text, uri_part
 from ds_farm.proxy.codes import FAILED, Failure
 
@@ -14,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:.]+")
 _ALL = re.compile(rb".+", re.DOTALL)
+_DIRECTION = re.compile(r"(?m)^a=(sendonly|inactive|sendrecv|recvonly)\r?$")
+_CONNECTION = re.compile(r"(?m)^c=IN IP4 (\S+)")
 
 
 def socket_host(request: Any) -> str:
@@ -56,19 +59,23 @@ def preset_route(request: Any, address: Value, outer: Value = None) -> int:
     return int(done)
 
 
+def has_option(request: Any, header: Value, option: Value) -> int:
+    """``list_hdr_has_option``: whether it is among the values of a header."""
+    return truth(has_param(",".join(request.hdr(text(header))), text(option), ","))
+
+
 def add_option(request: Any, header: Value, option: Value) -> int:
     """``list_hdr_add_option``: to the values of a header, which may not be there yet."""
-    name, have = text(header), request.hdr(text(header))
-    if has_param(",".join(have), text(option), ","):
+    if has_option(request, header, option):
         return 1
-    return int(request.append_hf(f"{name}: {text(option)}\r\n", name))
+    return int(request.append_hf(f"{text(header)}: {text(option)}\r\n", text(header)))
 
 
 def remove_option(request: Any, header: Value, option: Value) -> int:
     """``list_hdr_remove_option``; -1 if it was not there."""
-    name, have = text(header), ",".join(request.hdr(text(header)))
-    if not has_param(have, text(option), ","):
+    if not has_option(request, header, option):
         return FAILED
+    name, have = text(header), ",".join(request.hdr(text(header)))
     kept = [each.strip() for each in have.split(",") if each.strip()]
     left = [each for each in kept if each.lower() != text(option).lower()]
     if left:
@@ -76,29 +83,24 @@ def remove_option(request: Any, header: Value, option: Value) -> int:
     return int(request.remove_hf(name))
 
 
-def has_privacy(request: Any, kind: Value) -> bool:
+def has_privacy(request: Any, kind: Value) -> int:
     """``is_privacy``: whether a Privacy header (RFC 3323) has this value."""
     have = re.split(r"[;,\s]+", ";".join(request.hdr("Privacy")).lower())
-    return text(kind).lower() in have
+    return truth(text(kind).lower() in have)
 
 
-def is_audio_on_hold(request: Any) -> bool:
+def is_audio_on_hold(request: Any) -> int:
     """Whether an audio stream of the SDP body is on hold: sendonly, inactive, or to 0.0.0.0."""
     session, *streams = re.split(r"(?m)^m=", request.rb.decode("utf-8", "replace"))
-    for stream in streams:
-        if not stream.startswith("audio"):
-            continue
-        direction = re.search(r"(?m)^a=(sendonly|inactive|sendrecv|recvonly)\r?$", stream)
-        if direction is None:
-            direction = re.search(r"(?m)^a=(sendonly|inactive|sendrecv|recvonly)\r?$", session)
-        if direction and direction[1] in ("sendonly", "inactive"):
-            return True
-        where = re.search(r"(?m)^c=IN IP4 (\S+)", stream) or re.search(
-            r"(?m)^c=IN IP4 (\S+)", session
-        )
-        if where and where[1] == "0.0.0.0":  # RFC 2543's hold, nothing is bound
-            return True
-    return False
+    return truth(any(_is_held(each, session) for each in streams if each.startswith("audio")))
+
+
+def _is_held(stream: str, session: str) -> bool:
+    """What a stream does not say itself, the session says for it."""
+    direction = _DIRECTION.search(stream) or _DIRECTION.search(session)
+    where = _CONNECTION.search(stream) or _CONNECTION.search(session)
+    is_one_way = direction is not None and direction[1] in ("sendonly", "inactive")
+    return is_one_way or (where is not None and where[1] == "0.0.0.0")  # nothing is bound
 
 
 def strip_body(request: Any, mime: Value = None) -> int:

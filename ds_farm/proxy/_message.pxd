@@ -22,4 +22,5 @@ cdef class MessageRequest(BaseRequest):
     cdef list lines_of(self, str name)
     cdef bytes header_lines(self, str function, text)
     cdef int _fit_content_length(self) except -1
+    cdef int _keep_base(self) except -1
     cdef int _keep_rr_params(self, bytes params) except -1

@@ -54,9 +54,15 @@ cdef class MessageRequest(BaseRequest):
     cdef object save(self):
         """What a failure route is to find again; subclasses add to it.  Of what is done to headers
         that is the request route's part: each attempt begins with it anew."""
-        cdef int i
         if self.flags is None:
             self.flags = set()
+        self._keep_base()
+        return (self.x.hops, self.dst_uri, self.new_ruri, self.x.force_rport, self._base,
+                self.flags)
+
+    cdef int _keep_base(self) except -1:
+        """Hold on to what the request route has done to headers, before any other route runs."""
+        cdef int i
         if self._base is None:
             lumps = [
                 (self._lumps[i].start, self._lumps[i].end, self._texts[i])
@@ -64,8 +70,7 @@ cdef class MessageRequest(BaseRequest):
             ]
             rr_params = self._rr_params if self.x.record_route else None
             self._base = (lumps, rr_params, self.reply_headers, self.x.m.routes)
-        return (self.x.hops, self.dst_uri, self.new_ruri, self.x.force_rport, self._base,
-                self.flags)
+        return 0
 
     cdef int restore(self, saved) except -1:
         """Put back what `save` returned."""
@@ -175,7 +180,7 @@ cdef class MessageRequest(BaseRequest):
             elif self.change(line, line_end, b""):
                 gone = True
                 if written.strip().lower() == "route":
-                    self.x.m.routes -= 1  # without any it goes by its Request-URI
+                    self.x.m.routes = 0  # all of them go: it goes by its Request-URI
         return 1 if gone else FAILED
 
     def is_present_hf(self, name):

@@ -102,6 +102,7 @@ cdef class TmRequest(RelayRequest):
         cdef bytes before
         if self._branch_route is None:
             return self.relay.send(self)
+        self._keep_base()
         texts, before = self._texts[:kept], lumps[:kept * sizeof(Edit)]
         rr_params = self._rr_params if self.x.record_route else None
         self._is_dropped = False

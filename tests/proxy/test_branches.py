@@ -250,3 +250,33 @@ def test_record_route_of_a_branch_route_is_of_that_branch() -> None:
         first, second = (Sip.read(each[0]) for each in stage.invite())
     assert len(first.all("Record-Route")) == 1
     assert second.all("Record-Route") == []
+
+
+def test_what_a_branch_route_changes_is_not_in_the_next_attempt() -> None:
+    def route(request: Request) -> None:
+        request.append_hf("X-All: 1\r\n")
+        request.t_on_branch("first")
+        request.t_on_failure("next")
+        relay(request)
+
+    def branch_route_first(request: Request) -> None:
+        request.append_hf("X-Branch: 1\r\n")
+        request.record_route()
+        request.t_on_reply("one")
+
+    def failure_route_next(request: Request) -> None:
+        request.t_on_branch(lambda each: None)
+        request.ds_next_dst()
+        request.t_relay()
+
+    routes = {
+        "branch_route_first": branch_route_first,
+        "failure_route_next": failure_route_next,
+        "onreply_route_one": lambda response: None,
+    }
+    with Stage(route, **routes) as stage:
+        (first,) = stage.invite()
+        (second,) = requests(stage.answer(first, "503 No"))
+    names = ("X-All", "X-Branch", "Record-Route")
+    assert [len(Sip.read(first[0]).all(name)) for name in names] == [1, 1, 1]
+    assert [len(Sip.read(second[0]).all(name)) for name in names] == [1, 0, 0]

@@ -403,6 +403,7 @@ def test_a_provisional_answer_without_a_transaction_ends_nothing() -> None:
 def test_without_its_routes_a_request_goes_by_its_uri() -> None:
     def route(request: Request) -> None:
         request.remove_hf("Route")
+        request.remove_hf("Route")
         request.ru = "sip:x@192.0.2.77"
         request.t_on_failure("again")
         request.t_relay()
